@@ -1,0 +1,420 @@
+"""The words of the project as types, and its seams as protocols.
+
+Everything else imports this module; it imports nothing of ours.
+
+    EvolveError
+    |-- BadInput              what the user gave cannot be used            exit 2
+    `-- RunError              the run could not do its work                exit 1
+        |-- SandboxUnavailable    untrusted code cannot be run here; another worker may try
+        |-- EvaluatorError        the problem's trusted side crashed, hung or broke its contract
+        |-- LedgerError           the run's history is damaged, locked or of another version
+        `-- ModelError            a language model cannot be reached or paid
+
+That a *program* failed is never an exception: it is a `Failure` inside an `Outcome` or `Evaluation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+
+SCHEMA = 1  # version of the events' layout; a run of a newer one is refused, not guessed at
+
+Json = Any  # what strict JSON can hold: None, bool, int, finite float, str, list, dict with str keys
+Files = Mapping[str, bytes]  # relative posix path -> content
+Claim = Literal["artifact", "cases", "tasks"]
+Split = Literal["search", "gate", "check", "sealed"]  # who draws the case; `check` also serves `evolve check`
+Verdict = Literal["evaluated", "failed", "duplicate", "refused", "no_child"]
+EventKind = Literal[
+    "start", "proposal", "trial", "duel_open", "duel_batch", "duel_close",
+    "promotion", "demotion", "sealed", "lesson", "resume", "stop",
+]  # fmt: skip
+FailureKind = Literal[
+    # of a program, on one case
+    "timeout", "out_of_memory", "output_limit", "call_limit", "crash", "invalid_answer", "out_of_range", "unclean",
+    # of an attempt, before anything was run
+    "duplicate", "refused", "no_child", "model",
+    # the machinery failed three times on this program
+    "machinery",
+]  # fmt: skip
+
+
+class EvolveError(Exception):
+    """Base of every error that this project raises on purpose."""
+
+
+class BadInput(EvolveError):
+    """Something that the user gave cannot be used: one line, `where: expected X, got Y`."""
+
+    def __init__(self, where: str, expected: str, got: str) -> None:
+        self.where, self.expected, self.got = where, expected, got
+        super().__init__(f"{where}: expected {expected}, got {got}")
+
+
+class RunError(EvolveError):
+    """The run could not do its work."""
+
+
+class SandboxUnavailable(RunError):
+    """Untrusted code cannot be run here."""
+
+
+class EvaluatorError(RunError):
+    """The problem's trusted side crashed, hung or broke its contract."""
+
+
+class LedgerError(RunError):
+    """The run's history is damaged, locked by another process, or of another version."""
+
+
+class ModelError(RunError):
+    """A language model cannot be reached, or refuses for a reason that will not heal."""
+
+
+# ---------------------------------------------------------------------------------------------- running
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a program got no score: a kind that is counted and a sentence that people and models read."""
+
+    kind: FailureKind
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one case may use."""
+
+    seconds: float = 5.0  # wall clock
+    memory_bytes: int = 1 << 30
+    output_bytes: int = 1 << 20  # the encoded answer
+    calls: int = 0  # requests to handlers outside; 0: none
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What runs inside a sandbox: untrusted files, the function to call, the problem's harness."""
+
+    files: Files
+    entry: str  # "program.py:select"
+    harness: bytes | None = None  # source of harness.py: answer(case, entry, call) -> answer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a sandbox says of one case. The answer is opaque bytes until `sandbox.values.decode`."""
+
+    answer: bytes | None
+    failure: Failure | None = None
+    seconds: float = 0.0  # wall clock, measured outside the program
+    cpu_seconds: float = 0.0  # of the whole job, on its last case; 0 elsewhere
+    calls: int = 0
+
+
+Handler = Callable[[int, str, Json], Json]  # (position of the case, name, arguments) -> result
+
+
+class Sandbox(Protocol):
+    """Runs untrusted files under limits and says what happened."""
+
+    level: str  # what really protects: "bubblewrap", "landlock", "none", "docker", ...
+
+    def run(
+        self, program: Program, cases: Sequence[Json], limits: Limits, call: Handler | None = None
+    ) -> list[Outcome]:
+        """Run the program on each case, in order; one outcome a case, whatever the program does.
+
+        Raises SandboxUnavailable when the machinery, not the program, failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Kill whatever is left and remove it. Idempotent."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------- evaluating
+
+
+class CaseKey(NamedTuple):
+    """Names a case: `evaluate.case(split, seed)` makes it, always the same."""
+
+    split: Split
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One variant on a list of cases. Scores are raw: in the problem's unit and direction."""
+
+    scores: tuple[float, ...]  # `worst` where the case failed
+    failures: tuple[Failure | None, ...]
+    seconds: tuple[float, ...]  # wall clock a case
+    metrics: Mapping[str, float] = field(default_factory=dict)  # means over the cases that have them
+    feedback: str = ""  # what the evaluator says to a mutator
+    answers: tuple[bytes | None, ...] = ()  # encoded, only where the job asked to keep them
+
+    @property
+    def failed(self) -> bool:
+        """A variant failed if no case was scored."""
+        return all(failure is not None for failure in self.failures)
+
+    @property
+    def mean(self) -> float:
+        """Mean raw score over the cases."""
+        return float(np.mean(self.scores))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call of a worker: a program's files on a list of cases."""
+
+    files: Files
+    cases: tuple[CaseKey, ...]
+    keep_answers: bool = False
+
+
+class Fitness(Protocol):
+    """Turns a program into an evaluation."""
+
+    def evaluate(self, job: Job) -> Evaluation:
+        """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds. Idempotent."""
+        ...
+
+
+class Executor(Protocol):
+    """Spreads jobs over workers. First in, first out; with one worker, strictly in order."""
+
+    workers: int
+    level: str  # the sandbox's
+
+    def submit(self, job: Job) -> Future[Evaluation]:
+        """Start a job; the future raises EvaluatorError or SandboxUnavailable when the machinery failed."""
+        ...
+
+    def close(self) -> None:
+        """Drop what waits, kill what runs. Idempotent."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------- evolving
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """An immutable set of program files: a git commit. Its id is `<trial>-<first six of the tree>`."""
+
+    id: str
+    files: Files
+    parents: tuple[str, ...] = ()
+    operator: str = "seed"
+    idea: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request to a language model and its reply, as paid for."""
+
+    model: str
+    prompt: str
+    reply: str
+    usd: float = 0.0
+    prompt_tokens: int = 0
+    reply_tokens: int = 0
+    seconds: float = 0.0
+    parameters: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What an operator made of its parents: files, or a failure that says why there are none."""
+
+    files: Files | None
+    idea: str = ""  # one line, kept in the commit
+    failure: Failure | None = None
+    details: Mapping[str, Json] = field(default_factory=dict)  # what the operator wants to be told again
+    exchanges: tuple[Exchange, ...] = ()
+
+    @property
+    def usd(self) -> float:
+        """Dollars paid for this proposal."""
+        return sum(exchange.usd for exchange in self.exchanges)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One attempt, finished. Trial 0 is the seed. `value` is oriented: greater is better."""
+
+    index: int
+    told: int  # index of the last event that its ask had seen
+    operator: str
+    parents: tuple[str, ...]
+    variant: str | None  # None: no child
+    verdict: Verdict
+    value: float | None = None  # oriented mean over the search cases; None unless evaluated
+    values: tuple[float, ...] = ()  # oriented, one a search case
+    evaluation: Evaluation | None = None
+    failure: Failure | None = None  # of the attempt
+    idea: str = ""
+    details: Mapping[str, Json] = field(default_factory=dict)
+    usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What an operator gets of a parent: the program and how it did."""
+
+    variant: Variant
+    trial: Trial
+
+
+class Operator(Protocol):
+    """Makes a child from parents."""
+
+    name: str
+    arity: int  # how many parents it wants
+
+    def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal | Awaitable[Proposal]:
+        """Make one child; an awaitable where a language model has to be waited for."""
+        ...
+
+    def tell(self, trial: Trial) -> None:
+        """Learn from any finished trial, its own or another operator's."""
+        ...
+
+
+class Selector(Protocol):
+    """Decides which operator makes the next child."""
+
+    def ask(self, rng: np.random.Generator, pending: Collection[str]) -> str:
+        """Name of the next operator; `pending` names those of the attempts in flight."""
+        ...
+
+    def tell(self, trial: Trial) -> None:
+        """Learn from a finished trial."""
+        ...
+
+
+class Population(Protocol):
+    """Decides who breeds (`ask`) and who is kept (`tell`). Pure: no clock, no generator of its own."""
+
+    def ask(self, rng: np.random.Generator, count: int, pending: Collection[str]) -> tuple[str, ...]:
+        """Ids of `count` parents; `pending` names the parents of the attempts in flight, repeats included."""
+        ...
+
+    def tell(self, trial: Trial) -> None:
+        """Learn from a finished trial, in the ledger's order."""
+        ...
+
+
+# -------------------------------------------------------------------------------------- ledger and gate
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `decision`: what was chosen and why. `measured`: scores, times, cost."""
+
+    index: int
+    kind: EventKind
+    decision: Mapping[str, Json]
+    measured: Mapping[str, Json] = field(default_factory=dict)
+    variant: str | None = None  # id of the variant that it is about
+
+
+class Ledger(Protocol):
+    """The ordered events of a run. What `append` returned is safe once `sync` has returned."""
+
+    head: str  # hash that commits to everything appended and written to git so far
+
+    def events(self) -> Iterator[Event]:
+        """Every event so far, in order."""
+        ...
+
+    def pending(self) -> Sequence[tuple[Mapping[str, Json], Proposal]]:
+        """Proposals without a trial, in trial order: (decision, proposal)."""
+        ...
+
+    def append(
+        self,
+        kind: EventKind,
+        decision: Mapping[str, Json],
+        measured: Mapping[str, Json] | None = None,
+        *,
+        variant: Variant | str | None = None,
+        files: Files | None = None,
+    ) -> Event:
+        """Add an event; a `Variant` is stored with it, a `str` refers to one stored before."""
+        ...
+
+    def propose(self, decision: Mapping[str, Json], proposal: Proposal) -> None:
+        """Keep a child until its trial is appended: in git where it was paid for, else in the journal."""
+        ...
+
+    def sync(self) -> None:
+        """Make everything appended durable. Nothing may act on an event before."""
+        ...
+
+    def variant(self, id: str) -> Variant:
+        """A variant by its id, program included."""
+        ...
+
+    def close(self) -> None:
+        """Write everything to git and free the lock. Idempotent."""
+        ...
+
+
+class Decision(NamedTuple):
+    """An event that a pure part of the system wants appended."""
+
+    kind: EventKind
+    decision: Mapping[str, Json]
+    measured: Mapping[str, Json] = {}
+    variant: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pairs that a duel wants: each side on the same draws. A side that needs no run is None."""
+
+    duel: int
+    phase: Literal["duel", "check"]
+    first: int  # number of the first draw
+    cases: tuple[CaseKey, ...]
+    challenger: str
+    champion: str
+    known: tuple[float, ...] | None = None  # raw champion scores where they need no second run
+
+
+class Gate(Protocol):
+    """Decides from fresh evidence whether a child becomes champion. Pure: fed by events alone."""
+
+    champion: str
+
+    def tell(self, event: Event) -> None:
+        """Fold one event of any kind."""
+        ...
+
+    def judge(self, finishing: bool = False) -> Sequence[Decision]:
+        """Decisions that follow from what it was told; call again after they are appended and told."""
+        ...
+
+    def ask(self, finishing: bool = False) -> Batch | None:
+        """The next batch of pairs to evaluate, if one may start now."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears every event, after it is durable: the progress display, traces."""
+
+    def tell(self, event: Event) -> None:
+        """Hear one event."""
+        ...

@@ -1,0 +1,1 @@
+"""Problems, evaluation, statistics and the gate."""

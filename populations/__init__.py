@@ -1,0 +1,1 @@
+"""The population in git (ledger, lineage) and who breeds."""

@@ -1,0 +1,1 @@
+"""Problems to start from, one folder each; data, not code to import."""
