@@ -30,7 +30,7 @@ _HOMES = {
     "Sandbox": "evolve.types",
     "Gate": "evolve.types",
 }
-__all__ = list(_HOMES)  # noqa: PLE0605 -- the one list of public names
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> object:

@@ -35,7 +35,8 @@ EventKind = Literal[
 ]  # fmt: skip
 FailureKind = Literal[
     # of a program, on one case
-    "timeout", "out_of_memory", "output_limit", "call_limit", "crash", "invalid_answer", "out_of_range", "unclean",
+    "timeout", "out_of_memory", "output_limit", "call_limit", "crash", "unclean",
+    "invalid_answer", "out_of_range",
     # of an attempt, before anything was run
     "duplicate", "refused", "no_child", "model",
     # the machinery failed three times on this program
