@@ -1,0 +1,132 @@
+"""Stand-ins that ship with the project, for tests and for programs that one wrote oneself. No boundary."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import runpy
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evolve.types import CaseKey, Evaluation, Failure, Files, Handler, Job, Json, Limits, Outcome, Program
+from sandbox import values
+
+
+class TrustedSandbox:
+    """Runs a program in this very process, which it can do anything to; time and memory are not limited."""
+
+    level = "none"
+
+    def run(
+        self, program: Program, cases: Sequence[Json], limits: Limits, call: Handler | None = None
+    ) -> list[Outcome]:
+        """Run the program on each case, in order; what it raises is a crash."""
+        with tempfile.TemporaryDirectory() as folder, _importable(Path(folder)):
+            for name, data in program.files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+            file, _, function = program.entry.partition(":")
+            harness = Path(folder, "harness.py")
+            try:
+                entry = runpy.run_path(str(Path(folder, file)))[function]
+                if program.harness is not None:
+                    harness.write_bytes(program.harness)
+                    answer = runpy.run_path(str(harness))["answer"]
+                else:
+                    answer = _entry_alone
+            except (Exception, SystemExit) as error:
+                return [Outcome(None, _crash(error)) for _ in cases]
+            return [
+                _run_one(answer, entry, case, limits, _Counted(call, position, limits.calls))
+                for position, case in enumerate(cases)
+            ]
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+class SyntheticFitness:
+    """A fitness made of one function: for tests of everything that only needs scores."""
+
+    def __init__(self, score: Callable[[Files, CaseKey], float], seconds: float = 0.0) -> None:
+        self._score, self._seconds = score, seconds
+
+    def evaluate(self, job: Job) -> Evaluation:
+        """Score every case by the function; no case ever fails."""
+        if self._seconds:
+            time.sleep(self._seconds * len(job.cases))
+        count = len(job.cases)
+        scores = tuple(self._score(job.files, key) for key in job.cases)
+        return Evaluation(scores, (None,) * count, (self._seconds,) * count)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def noise(files: Files, key: CaseKey) -> float:
+    """A standard normal draw that belongs to this program on this case: independent between programs."""
+    state = hashlib.sha256(repr((sorted(files.items()), tuple(key))).encode()).digest()
+    return float(np.random.default_rng(int.from_bytes(state[:8], "big")).standard_normal())
+
+
+class _Counted:
+    """`call` as a program sees it."""
+
+    def __init__(self, handler: Handler | None, position: int, most: int) -> None:
+        self._handler, self._position, self._most = handler, position, most
+        self.made = 0
+
+    def __call__(self, name: str, arguments: Json = None) -> Json:
+        if self._handler is None or self.made >= self._most:
+            self.made = self._most + 1
+            raise RuntimeError(f"more than {self._most} calls")
+        self.made += 1
+        return self._handler(self._position, name, arguments)
+
+
+def _run_one(
+    answer: Callable[..., Any], entry: Callable[..., Any], case: Json, limits: Limits, call: _Counted
+) -> Outcome:
+    start = time.perf_counter()
+    try:
+        result = answer(case, entry, call)
+    except (Exception, SystemExit) as error:
+        failure = _crash(error) if call.made <= limits.calls else Failure("call_limit", str(error))
+        return Outcome(None, failure, time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    try:
+        data = values.encode(result)
+    except (TypeError, ValueError) as error:
+        return Outcome(None, Failure("invalid_answer", str(error)), seconds)
+    if len(data) > limits.output_bytes:
+        return Outcome(None, Failure("output_limit", f"{len(data)} bytes"), seconds)
+    return Outcome(data, None, seconds, calls=call.made)
+
+
+def _entry_alone(case: Json, entry: Callable[[Json], Any], call: _Counted) -> Any:
+    return entry(case)
+
+
+def _crash(error: BaseException) -> Failure:
+    return Failure("crash", f"{type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let a program of several files import its own, and forget them afterwards."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
+                del sys.modules[name]

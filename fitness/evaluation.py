@@ -1,0 +1,292 @@
+"""Fitness on the trusted side: the problem's evaluate.py makes cases and judges the answers of a sandbox."""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from evolve.types import (
+    BadInput,
+    CaseKey,
+    Evaluation,
+    EvaluatorError,
+    Failure,
+    Job,
+    Json,
+    Outcome,
+    Program,
+    Sandbox,
+)
+from fitness.problem import Problem
+from sandbox import values
+
+FEEDBACK_CHARACTERS = 1000
+FAILURES_SHOWN = 3
+
+
+class ProblemFitness:
+    """Scores programs by a problem's own evaluate.py; the programs run in the sandbox, which it owns.
+
+    Raises BadInput where evaluate.py cannot be used.
+    """
+
+    def __init__(self, problem: Problem, sandbox: Sandbox) -> None:
+        self._problem = problem
+        self._rules = _Rules.of(problem)
+        self._sandbox = sandbox
+        self._search: dict[CaseKey, Json] = {}  # few and asked for with every job; others are drawn once
+
+    @property
+    def level(self) -> str:
+        """What protects from the programs."""
+        return self._sandbox.level
+
+    def evaluate(self, job: Job) -> Evaluation:
+        """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
+        problem = self._problem
+        cases = [self._case(key) for key in job.cases]
+        calls = _Calls(self._rules, cases) if self._rules.handlers else None
+        program = Program(job.files, problem.entry, problem.harness)
+        outcomes = self._sandbox.run(program, cases, problem.limits, calls.handle if calls else None)
+        if calls and calls.broken:
+            raise calls.broken
+        judged = [
+            self._judged(case, outcome, calls, position)
+            for position, (case, outcome) in enumerate(zip(cases, outcomes, strict=True))
+        ]
+        return Evaluation(
+            scores=tuple(verdict.score for verdict in judged),
+            failures=tuple(verdict.failure for verdict in judged),
+            seconds=tuple(outcome.seconds for outcome in outcomes),
+            metrics=_means([verdict.metrics for verdict in judged]),
+            feedback=_feedback(judged),
+            answers=tuple(
+                None if verdict.failure else outcome.answer
+                for verdict, outcome in zip(judged, outcomes, strict=True)
+            )
+            if job.keep_answers
+            else (),
+        )
+
+    def close(self) -> None:
+        """Close the sandbox. Idempotent."""
+        self._sandbox.close()
+
+    def _case(self, key: CaseKey) -> Json:
+        if key in self._search:
+            return self._search[key]
+        case = self._rules.make_case(key)
+        if key.split == "search":
+            self._search[key] = case
+        return case
+
+    def _judged(self, case: Json, outcome: Outcome, calls: _Calls | None, position: int) -> _Judged:
+        failure = outcome.failure
+        if calls and position in calls.refused:
+            failure = Failure("invalid_answer", calls.refused[position])
+        if failure is not None or outcome.answer is None:
+            return self._failed(failure or Failure("crash", "no answer"))
+        try:
+            answer = values.decode(outcome.answer, self._problem.limits.output_bytes)
+        except ValueError as error:
+            return self._failed(Failure("invalid_answer", str(error)))
+        state = (calls.state(position),) if calls else ()
+        try:
+            said = _trusted("score", self._rules.score, case, answer, *state)
+        except ValueError as error:
+            return self._failed(Failure("invalid_answer", str(error)))
+        verdict = _read(said)
+        if not math.isfinite(verdict.score):
+            return self._failed(Failure("invalid_answer", f"its score is {verdict.score}"))
+        bounds = self._problem.range
+        if bounds is not None and not bounds[0] <= verdict.score <= bounds[1]:
+            detail = f"its score {verdict.score:.6g} is outside [{bounds[0]:g}, {bounds[1]:g}]"
+            return self._failed(Failure("out_of_range", detail))
+        return verdict
+
+    def _failed(self, failure: Failure) -> _Judged:
+        return _Judged(self._problem.worst, failure)
+
+
+def picture(problem: Problem, key: CaseKey, answer: bytes) -> str | None:
+    """Draw an answer as SVG; None where the problem has no picture or the answer cannot be read."""
+    rules = _Rules.of(problem)
+    if rules.picture is None:
+        return None
+    try:
+        svg = rules.picture(rules.make_case(key), values.decode(answer, problem.limits.output_bytes))
+    except ValueError:
+        return None
+    return str(svg)
+
+
+# ------------------------------------------------------------------------------------------- evaluate.py
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The functions of evaluate.py."""
+
+    case: Callable[[str, int], Json]
+    score: Callable[..., Any]
+    picture: Callable[[Json, Any], str] | None
+    handlers: Callable[[Json], tuple[Mapping[str, Callable[[Json], Json]], Any]] | None
+
+    @classmethod
+    def of(cls, problem: Problem) -> _Rules:
+        """Import evaluate.py as it was when the problem was loaded. Raises BadInput."""
+        for package in problem.packages:
+            if importlib.util.find_spec(package) is None:
+                raise BadInput(
+                    "problem.toml: packages", f"{package} installed (pip install {package})", "no such module"
+                )
+        path = problem.folder / "evaluate.py"
+        name = f"evaluate_{problem.digest[:12]}"
+        spec = importlib.util.spec_from_loader(name, _Source(str(path), problem.documents["evaluate.py"]))
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # dataclasses look their module up
+        try:
+            spec.loader.exec_module(module)
+        except ModuleNotFoundError as error:
+            expected = f"{error.name} installed and named under packages in problem.toml"
+            raise BadInput("evaluate.py", expected, str(error)) from error
+        except Exception as error:
+            raise BadInput(
+                "evaluate.py", "a module that can be imported", f"{type(error).__name__}: {error}"
+            ) from error
+        for required in ("case", "score"):
+            if not callable(getattr(module, required, None)):
+                raise BadInput("evaluate.py", f"a function {required}", "none")
+        handlers = getattr(module, "handlers", None)
+        if handlers is not None and problem.limits.calls == 0:
+            raise BadInput("problem.toml: limits.calls", "at least 1, as evaluate.py has handlers", "0")
+        return cls(module.case, module.score, getattr(module, "picture", None), handlers)
+
+    def make_case(self, key: CaseKey) -> Json:
+        """The case's plain values. Raises EvaluatorError."""
+        try:
+            case = _trusted("case", self.case, key.split, key.seed)
+            values.encode(case)  # before a sandbox chokes on it
+        except (TypeError, ValueError) as error:
+            raise EvaluatorError(f"evaluate.py: case({key.split!r}, {key.seed}): {error}") from error
+        return case
+
+
+class _Source(importlib.abc.SourceLoader):
+    """Imports from bytes in memory: what was checked and hashed is what runs, and no cache goes stale."""
+
+    def __init__(self, path: str, source: bytes) -> None:
+        self._path, self._source = path, source
+
+    def get_filename(self, fullname: str) -> str:
+        return self._path
+
+    def get_data(self, path: str) -> bytes:
+        return self._source
+
+
+def _trusted(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call evaluate.py: its ValueError is meant for the program, any other exception is its own fault."""
+    try:
+        return function(*arguments)
+    except ValueError:
+        raise
+    except Exception as error:
+        raise EvaluatorError(f"evaluate.py: {name} raised {type(error).__name__}: {error}") from error
+
+
+class _Calls:
+    """The handlers of one job: a state for each case, made when the case first needs it."""
+
+    def __init__(self, rules: _Rules, cases: Sequence[Json]) -> None:
+        assert rules.handlers is not None
+        self._make, self._cases = rules.handlers, cases
+        self._made: dict[int, tuple[Mapping[str, Callable[[Json], Json]], Any]] = {}
+        self.refused: dict[int, str] = {}  # position of the case -> what its program did wrong
+        self.broken: EvaluatorError | None = None
+
+    def handle(self, position: int, name: str, arguments: Json) -> Json:
+        """Answer one call of the program. Raises ValueError where the program may not call so."""
+        try:
+            functions, _ = self._of(position)
+            if name not in functions:
+                raise ValueError(f"no call is named {name!r}")
+            return _trusted(name, functions[name], arguments)
+        except ValueError as error:
+            self.refused.setdefault(position, str(error))
+            raise
+        except EvaluatorError as error:
+            self.broken = error  # the sandbox may turn it into a failure of the program: it is none
+            raise
+
+    def state(self, position: int) -> Any:
+        """What `score` is given beside the answer."""
+        return self._of(position)[1]
+
+    def _of(self, position: int) -> tuple[Mapping[str, Callable[[Json], Json]], Any]:
+        if position not in self._made:
+            try:
+                self._made[position] = _trusted("handlers", self._make, self._cases[position])
+            except ValueError as error:
+                raise EvaluatorError(f"evaluate.py: handlers raised ValueError: {error}") from error
+        return self._made[position]
+
+
+# ------------------------------------------------------------------------------------ what `score` said
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One case: a raw score, or the problem's worst with the reason."""
+
+    score: float
+    failure: Failure | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    feedback: str = ""
+
+
+def _read(said: Any) -> _Judged:
+    """A number, or a mapping with "score", "metrics", "feedback"; anything else breaks the contract."""
+    if not isinstance(said, Mapping):
+        return _Judged(_number("score", said))
+    if "score" not in said or not said.keys() <= {"score", "metrics", "feedback"}:
+        raise EvaluatorError(f"evaluate.py: score returned keys {list(said)}: not score[, metrics, feedback]")
+    metrics = {str(name): _number(name, value) for name, value in said.get("metrics", {}).items()}
+    finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+    return _Judged(_number("score", said["score"]), None, finite, str(said.get("feedback", "")))
+
+
+def _number(name: str, value: Any) -> float:
+    if not isinstance(value, Real | np.bool_):
+        raise EvaluatorError(f"evaluate.py: score returned {type(value).__name__} for {name}, not a number")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def _means(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    names = sorted({name for one in metrics for name in one})
+    return {name: float(np.mean([one[name] for one in metrics if name in one])) for name in names}
+
+
+def _feedback(judged: Sequence[_Judged]) -> str:
+    """The first failures of different kinds, then what the evaluator said, cut to what a prompt can bear."""
+    failures = {v.failure: position for position, v in reversed(list(enumerate(judged))) if v.failure}
+    lines = [f"case {position}: {failure.kind}: {failure.detail}" for failure, position in failures.items()]
+    lines = lines[::-1][:FAILURES_SHOWN]
+    if lines:
+        count = sum(verdict.failure is not None for verdict in judged)
+        lines.insert(0, f"{count} of {len(judged)} cases failed")
+    lines += dict.fromkeys(verdict.feedback for verdict in judged if verdict.feedback)
+    return "\n".join(lines)[:FEEDBACK_CHARACTERS]
