@@ -183,6 +183,8 @@ class Job:
 class Fitness(Protocol):
     """Turns a program into an evaluation."""
 
+    level: str  # of the sandbox behind it
+
     def evaluate(self, job: Job) -> Evaluation:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
         ...
@@ -196,7 +198,11 @@ class Executor(Protocol):
     """Spreads jobs over workers. First in, first out; with one worker, strictly in order."""
 
     workers: int
-    level: str  # the sandbox's
+
+    @property
+    def level(self) -> str:
+        """The sandbox's level."""
+        ...
 
     def submit(self, job: Job) -> Future[Evaluation]:
         """Start a job; the future raises EvaluatorError or SandboxUnavailable when the machinery failed."""
@@ -269,6 +275,12 @@ class Trial:
     details: Mapping[str, Json] = field(default_factory=dict)
     usd: float = 0.0
 
+    @property
+    def seconds_a_case(self) -> float:
+        """Mean wall clock of a case; 0 where nothing ran."""
+        seconds = self.evaluation.seconds if self.evaluation else ()
+        return sum(seconds) / len(seconds) if seconds else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Parent:
@@ -283,6 +295,7 @@ class Operator(Protocol):
 
     name: str
     arity: int  # how many parents it wants
+    most_usd: float  # what one proposal may cost at the most, in dollars; 0: no model is asked
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal | Awaitable[Proposal]:
         """Make one child; an awaitable where a language model has to be waited for."""
@@ -410,6 +423,10 @@ class Gate(Protocol):
 
     def ask(self, finishing: bool = False) -> Batch | None:
         """The next batch of pairs to evaluate, if one may start now."""
+        ...
+
+    def stop(self, reason: str) -> Sequence[Decision]:
+        """Decisions that close what is still open when a run ends for good."""
         ...
 
 

@@ -1,0 +1,144 @@
+"""Work that is under way: children being written by models, jobs on workers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Any
+
+from evolve.types import Batch, Evaluation, Executor, Job, Json, Proposal, RunError
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """A trial under way."""
+
+    decision: Mapping[
+        str, Json
+    ]  # trial, told, operator, parents; tree, idea and details once there is a child
+    most_usd: float = 0.0  # what it may still cost
+    proposal: Proposal | None = None
+    tries: int = 0  # times that the machinery failed
+
+
+@dataclass(slots=True, eq=False)
+class Duel:
+    """A batch of pairs under way; both sides run again when the machinery failed on either."""
+
+    batch: Batch
+    jobs: Mapping[str, Job]  # side -> job; a side whose scores are known has none
+    landed: dict[str, Evaluation | RunError] = field(default_factory=dict)
+    retries: dict[str, int] = field(default_factory=lambda: {"challenger": 0, "champion": 0})
+
+
+Task = Attempt | Duel
+
+
+@dataclass(slots=True, eq=False)
+class Landed:
+    """What came back for a task; `side` tells the two jobs of a duel apart."""
+
+    task: Task
+    side: str
+    result: Proposal | Evaluation | RunError
+
+
+class Flight:
+    """Keeps work in the air. What is added leaves with `launch`, after the ledger is in sync."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._waiting: list[tuple[Task, str, Job | Awaitable[Proposal]]] = []
+        self._flying: dict[Future[Any], tuple[Task, str]] = {}  # in the order of their launch
+        self._models: asyncio.AbstractEventLoop | None = None
+        self.jobs = 0  # on workers or about to be
+        self.proposing = 0  # model calls under way
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting or self._flying)
+
+    def tasks(self) -> Iterable[Task]:
+        """Every task under way; a duel once for each of its jobs."""
+        yield from (task for task, _, _ in self._waiting)
+        yield from (task for task, _ in self._flying.values())
+
+    def add(self, task: Task, work: Job | Awaitable[Proposal], side: str = "") -> None:
+        """Have work done for a task, from the next `launch` on."""
+        self._waiting.append((task, side, work))
+        if isinstance(work, Job):
+            self.jobs += 1
+        else:
+            self.proposing += 1
+
+    def launch(self) -> None:
+        """Send out what was added."""
+        for task, side, work in self._waiting:
+            future = self._executor.submit(work) if isinstance(work, Job) else self._ask_model(work)
+            self._flying[future] = task, side
+        self._waiting.clear()
+
+    def wait(self, seconds: float) -> list[Landed]:
+        """What has landed, in the order of launch; waits up to `seconds` for the first.
+
+        With one worker only the oldest may land, so that two runs of one seed see the same order.
+        """
+        strictly = self._executor.workers == 1
+        oldest = next(iter(self._flying), None)
+        if oldest is None:
+            return []
+        wait([oldest] if strictly else self._flying, timeout=seconds, return_when=FIRST_COMPLETED)
+        done = [oldest] if strictly and oldest.done() else []
+        if not strictly:
+            done = [future for future in self._flying if future.done()]
+        return [self._land(future) for future in done]
+
+    def close(self) -> None:
+        """Forget what is under way. Idempotent."""
+        for _, _, work in self._waiting:
+            if asyncio.iscoroutine(work):
+                work.close()
+        self._waiting.clear()
+        for future in self._flying:
+            future.cancel()
+        self._flying.clear()
+        if self._models is not None:
+            self._models.call_soon_threadsafe(self._models.stop)
+            self._models = None
+
+    def _land(self, future: Future[Any]) -> Landed:
+        task, side = self._flying.pop(future)
+        error = future.exception()
+        if error is not None and not isinstance(error, RunError):
+            raise error
+        result = error if error is not None else future.result()
+        if isinstance(result, Proposal):
+            self.proposing -= 1
+        elif isinstance(task, Attempt) and task.proposal is None:  # a model that cannot be reached
+            self.proposing -= 1
+            assert isinstance(result, RunError)
+            raise result
+        else:
+            self.jobs -= 1
+        return Landed(task, side, result)
+
+    def _ask_model(self, work: Awaitable[Proposal]) -> Future[Proposal]:
+        if self._models is None:
+            self._models = asyncio.new_event_loop()
+            Thread(target=self._run_models, args=(self._models,), name="models", daemon=True).start()
+
+        async def reply() -> Proposal:
+            return await work
+
+        return asyncio.run_coroutine_threadsafe(reply(), self._models)
+
+    @staticmethod
+    def _run_models(loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        loop.run_forever()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()

@@ -1,0 +1,160 @@
+"""What the loop remembers of a run: a fold over its events, and nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+
+from evolve.types import Evaluation, Event, Failure, Json, Trial, Verdict
+
+
+def evaluation_record(evaluation: Evaluation) -> dict[str, Json]:
+    """The `measured` keys of an evaluation."""
+    record: dict[str, Json] = {
+        "scores": list(evaluation.scores),
+        "seconds": [round(seconds, 6) for seconds in evaluation.seconds],
+    }
+    failures = {str(n): asdict(f) for n, f in enumerate(evaluation.failures) if f is not None}
+    if failures:
+        record["failures"] = failures
+    if evaluation.metrics:
+        record["metrics"] = dict(evaluation.metrics)
+    if evaluation.feedback:
+        record["feedback"] = evaluation.feedback
+    return record
+
+
+def evaluation_of(measured: Mapping[str, Json]) -> Evaluation | None:
+    """The evaluation in an event's `measured` part, if it holds one."""
+    if "scores" not in measured:
+        return None
+    failures = {int(n): Failure(**record) for n, record in measured.get("failures", {}).items()}
+    return Evaluation(
+        scores=tuple(measured["scores"]),
+        failures=tuple(failures.get(n) for n in range(len(measured["scores"]))),
+        seconds=tuple(measured["seconds"]),
+        metrics=measured.get("metrics", {}),
+        feedback=measured.get("feedback", ""),
+    )
+
+
+def trial_of(event: Event, sign: int) -> Trial:
+    """The trial that an event records; `sign` is -1 where the problem's scores are minimised."""
+    decision, measured = event.decision, event.measured
+    evaluation = evaluation_of(measured)
+    verdict: Verdict = decision["verdict"]
+    evaluated = evaluation is not None and verdict == "evaluated"
+    failure = measured.get("failure")
+    return Trial(
+        index=decision["trial"],
+        told=decision["told"],
+        operator=decision["operator"],
+        parents=tuple(decision["parents"]),
+        variant=decision["variant"],
+        verdict=verdict,
+        value=sign * evaluation.mean if evaluation and evaluated else None,
+        values=tuple(sign * score for score in evaluation.scores) if evaluation and evaluated else (),
+        evaluation=evaluation,
+        failure=Failure(**failure) if failure else None,
+        idea=decision.get("idea", ""),
+        details=decision.get("details", {}),
+        usd=measured.get("usd", 0.0),
+    )
+
+
+class History:
+    """Folds events; holds small facts alone, so that a long run stays small in memory."""
+
+    def __init__(self) -> None:
+        self.start: Event | None = None
+        self.sign = 1
+        self.last = -1  # index of the newest event
+        self.elapsed = 0.0  # seconds of the run's life
+        self.last_trial = -1
+        self.trials = 0  # finished attempts, the seed not counted
+        self.evaluations = 0
+        self.case_runs = 0
+        self.usd = 0.0
+        self._paid: dict[int, float] = {}  # trial -> usd of its proposal event
+        self.failures: Counter[str] = Counter()
+        self.variants: dict[str, Trial] = {}  # evaluated ones; without what only a listener needs
+        self.trees: dict[str, str] = {}  # tree -> variant id: nothing is evaluated twice
+        self.promotions = 0
+        self.duel_gains: dict[str, float] = {}  # promoted variant -> mean gain on its check pairs
+        self.sealed: Event | None = None  # the last opening
+        self.openings = 0
+        self.champion: str | None = None
+        self.champion_moved = -1  # index of the event that moved it last
+
+    @property
+    def seed(self) -> str:
+        """Id of the seed's variant."""
+        return next(iter(self.variants))
+
+    def tell(self, event: Event) -> Trial | None:
+        """Fold one event; the trial that it records, if it is one."""
+        self.last = event.index
+        self.elapsed = max(self.elapsed, event.measured.get("elapsed", 0.0))
+        match event.kind:
+            case "start":
+                self.start = event
+                self.sign = -1 if event.decision["direction"] == "minimise" else 1
+            case "proposal":
+                self._pay(event.decision["trial"], event.measured.get("usd", 0.0))
+            case "trial":
+                return self._trial(event)
+            case "duel_batch":
+                self._count(event.measured["ran"], event.decision["count"])
+            case "promotion":
+                self.promotions += 1
+                self.champion = event.decision["variant"]
+                self.champion_moved = event.index
+            case "demotion":
+                self.promotions -= 1
+                self.champion = event.decision["champion"]
+                self.champion_moved = event.index
+            case "duel_close" if event.decision["verdict"] == "promoted" and event.variant:
+                self.duel_gains[event.variant] = event.measured["duel_gain"]
+            case "sealed":
+                self.sealed = event
+                self.openings += 1
+                self._count(event.measured.get("ran", 0), event.decision["count"])
+            case _:
+                pass
+        return None
+
+    def _trial(self, event: Event) -> Trial:
+        trial = trial_of(event, self.sign)
+        self._pay(trial.index, trial.usd)
+        self._paid.pop(trial.index, None)
+        self.trials += trial.index > 0
+        self.last_trial = max(self.last_trial, trial.index)
+        if trial.evaluation is not None:
+            self._count(len(trial.evaluation.scores), len(trial.evaluation.scores))
+        if trial.verdict != "evaluated":
+            self.failures[failure_kind(trial)] += 1
+        if trial.variant is not None:
+            self.trees[event.decision["tree"]] = trial.variant
+            if trial.evaluation is not None:
+                self.champion = self.champion or trial.variant
+                kept = replace(trial.evaluation, seconds=(trial.seconds_a_case,))
+                self.variants[trial.variant] = replace(trial, values=(), evaluation=kept)
+        return trial
+
+    def _pay(self, trial: int, usd: float) -> None:
+        """A paid proposal's cost stands in its event and again in its trial: count it once."""
+        self.usd += usd - self._paid.get(trial, 0.0)
+        self._paid[trial] = usd
+
+    def _count(self, ran: int, a_side: int) -> None:
+        self.case_runs += ran
+        self.evaluations += -(-ran // a_side) if a_side else 0
+
+
+def failure_kind(trial: Trial) -> str:
+    """Why an attempt has no score: its own failure, or its program's first."""
+    if trial.failure is not None:
+        return trial.failure.kind
+    failures = trial.evaluation.failures if trial.evaluation else ()
+    return next((failure.kind for failure in failures if failure is not None), trial.verdict)

@@ -1,0 +1,391 @@
+"""The loop: steady state, asynchronous, written down first and acted on second.
+
+population.ask -> parents -> operator.propose -> child -> evaluate -> trial
+      ^                                                                |
+      +--- population, selector, operators, gate .tell <-- ledger <----+
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+
+from evolve.budget import Budget, Clock, Spent
+from evolve.flight import Attempt, Duel, Flight, Landed
+from evolve.history import History, evaluation_record
+from evolve.operators.territory import Territory
+from evolve.types import (
+    CaseKey,
+    Evaluation,
+    Event,
+    EventKind,
+    Executor,
+    Failure,
+    Files,
+    Gate,
+    Job,
+    Json,
+    Ledger,
+    Listener,
+    Operator,
+    Parent,
+    Population,
+    Proposal,
+    RunError,
+    Selector,
+    Variant,
+    Verdict,
+)
+from populations.trees import tree_id
+
+MOST_RETRIES = 2  # of a job that the machinery failed; the third failure is the program's own
+GATE_KINDS = ("duel_open", "duel_close", "promotion", "demotion")
+
+
+def search(parts: Parts) -> Search:
+    """Evolve until the budget is spent or somebody stops the run; `reason` of the result says which."""
+    run = Search(parts)
+    try:
+        run.replay()
+        while run.reason is None:
+            run.start_duels()
+            run.start_attempts()
+            run.end_if_over()
+            run.sync()
+            run.flight.launch()
+            for landed in run.flight.wait(seconds=0.2):
+                run.land(landed)
+    finally:
+        run.flight.close()
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a search is made of. The ledger holds at least the start and the seed's trial."""
+
+    ledger: Ledger
+    executor: Executor
+    population: Population
+    selector: Selector
+    operators: Mapping[str, Operator]
+    gate: Gate
+    territory: Territory
+    budget: Budget
+    seed: int  # of the run
+    worst: float  # raw score of a case that failed
+    search_cases: tuple[CaseKey, ...]
+    artifact: bool = False  # the answer is the result: keep it
+    session: Mapping[str, Json] | None = None  # what the `resume` event measures; None: the run is new
+    clock: Clock = field(default_factory=Clock)
+    listeners: Sequence[Listener] = ()
+    stop: Callable[[], str | None] = lambda: None  # why somebody wants the run to stop; None: go on
+    model_calls: int = 16  # in flight at the most
+    reserve: Callable[[History, bool], float] = lambda history, duels: 0.0  # seconds kept for the claim
+
+
+class Search:
+    """One session of a search: the folded history, the work in flight, and the verbs between them."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.history = History()
+        self.flight = Flight(parts.executor)
+        self.reason: str | None = None  # why it ended
+        self.replayed = -1  # index of the last event of earlier sessions
+        self._unheard: list[Event] = []
+        self._next = 0  # index of the next trial
+        self._trees: set[str] = set()  # of the children under way
+        self._in_a_row = 0  # failures of the machinery without a success between them
+
+    # ------------------------------------------------------------------------------ what is known
+
+    def replay(self) -> None:
+        """Fold what has happened so far; evaluate first what was promised before the last stop."""
+        for event in self.parts.ledger.events():
+            self._tell(event)
+        self.replayed = self.history.last
+        self.parts.clock.resume(self.history.elapsed)
+        if self.parts.session is not None and self.closing() is None:
+            self.append("resume", {}, self.parts.session)
+        self._judge()
+        self._next = max(self._next, self.history.last_trial + 1)
+        for decision, proposal in self.parts.ledger.pending():
+            self._next = max(self._next, decision["trial"] + 1)
+            self._evaluate(Attempt(decision, proposal=proposal))
+        self.sync()
+
+    def spent(self) -> Spent:
+        """What is spent, work in flight included."""
+        attempts = {task for task in self.flight.tasks() if isinstance(task, Attempt)}
+        usd = sum(attempt.most_usd for attempt in attempts)
+        return Spent(self.history.trials + len(attempts), self.parts.clock(), self.history.usd + usd)
+
+    def closing(self) -> str | None:
+        """Name of the budget that leaves no room for another attempt."""
+        parts = self.parts
+        next_usd = max(operator.most_usd for operator in parts.operators.values())
+        reserve = parts.reserve(self.history, True)
+        return parts.budget.spent(self.spent(), reserve, next_usd)
+
+    def end_if_over(self) -> None:
+        """Somebody stopped the run, or its budget is spent and nothing is left to decide."""
+        if (reason := self.parts.stop()) is not None:
+            self.flight.close()
+            self.reason = reason
+        elif not self.flight and (reason := self.closing()) is not None:
+            for each in self.parts.gate.stop(reason):
+                self.append(each.kind, each.decision, each.measured, variant=each.variant)
+            self.reason = reason
+
+    def _out_of_time(self) -> bool:
+        """Only what the claim needs is left."""
+        reserve = self.parts.reserve(self.history, False)
+        limit = self.parts.budget.seconds
+        return limit is not None and self.parts.clock() >= limit - reserve
+
+    # ------------------------------------------------------------------------------ what is started
+
+    def start_duels(self) -> None:
+        """Put the next pairs of the open duels in flight."""
+        finishing = self.closing() is not None
+        if finishing and self._out_of_time():
+            return
+        while (batch := self.parts.gate.ask(finishing)) is not None:
+            sides = {"challenger": batch.challenger}
+            if batch.known is None:
+                sides["champion"] = batch.champion
+            jobs = {side: Job(self.parts.ledger.variant(id).files, batch.cases) for side, id in sides.items()}
+            duel = Duel(batch, jobs)
+            for side, job in jobs.items():
+                self.flight.add(duel, job, side)
+
+    def start_attempts(self) -> None:
+        """Keep the workers busy while the budget is open."""
+        room = 2 * self.parts.executor.workers
+        for _ in range(room):  # and no more at once: a child that is refused leaves its place free
+            if self.flight.jobs >= room or self.closing() is not None or not self._ask():
+                return
+
+    def _ask(self) -> bool:
+        parts, pending = self.parts, [t for t in self.flight.tasks() if isinstance(t, Attempt)]
+        rng = np.random.default_rng([parts.seed, self._next])
+        operator = parts.operators[parts.selector.ask(rng, [a.decision["operator"] for a in pending])]
+        if operator.most_usd and self.flight.proposing >= parts.model_calls:
+            return False
+        chosen = parts.population.ask(
+            rng, operator.arity, [id for a in pending for id in a.decision["parents"]]
+        )
+        decision = {
+            "trial": self._next,
+            "told": self.history.last,
+            "operator": operator.name,
+            "parents": list(chosen),
+        }
+        self._next += 1
+        parents = [Parent(parts.ledger.variant(id), self.history.variants[id]) for id in chosen]
+        made = operator.propose(parents, rng)
+        attempt = Attempt(decision, most_usd=operator.most_usd)
+        if inspect.isawaitable(made):
+            self.flight.add(attempt, made)
+        else:
+            self._consider(attempt, made)
+        return True
+
+    def _consider(self, attempt: Attempt, proposal: Proposal) -> None:
+        """Evaluate a child that may be one: inside its territory, readable, new."""
+        tree = tree_id(proposal.files) if proposal.files is not None else None
+        attempt.most_usd = proposal.usd
+        attempt.proposal = proposal
+        attempt.decision = {
+            **attempt.decision,
+            "tree": tree,
+            "idea": proposal.idea,
+            "details": dict(proposal.details),
+        }
+        failure = proposal.failure
+        if proposal.files is not None and tree is not None:
+            refusal = self.parts.territory.violation(proposal.files)
+            if refusal is not None:
+                failure = Failure("refused", refusal)
+            elif tree in self.history.trees or tree in self._trees:
+                failure = Failure("duplicate", self.history.trees.get(tree, "a child under way"))
+        if failure is None:
+            self.parts.ledger.propose(attempt.decision, proposal)
+            self._evaluate(attempt)
+        else:
+            kinds: dict[str, Verdict] = {"duplicate": "duplicate", "refused": "refused"}
+            self._record(attempt, kinds.get(failure.kind, "no_child"), failure=failure)
+
+    def _evaluate(self, attempt: Attempt) -> None:
+        assert attempt.proposal is not None and attempt.proposal.files is not None
+        self._trees.add(attempt.decision["tree"])
+        self.flight.add(
+            attempt, Job(attempt.proposal.files, self.parts.search_cases, keep_answers=self.parts.artifact)
+        )
+
+    # ------------------------------------------------------------------------------ what has landed
+
+    def land(self, landed: Landed) -> None:
+        """Record what a task has brought."""
+        task, result = landed.task, landed.result
+        self._watch(result)
+        if isinstance(task, Duel):
+            assert not isinstance(result, Proposal)
+            task.landed[landed.side] = result
+            if len(task.landed) == len(task.jobs):
+                self._land_duel(task)
+        elif isinstance(result, Proposal):
+            self._consider(task, result)
+        elif isinstance(result, Evaluation):
+            self._record(task, "failed" if result.failed else "evaluated", evaluation=result)
+        elif task.tries < MOST_RETRIES:
+            task.tries += 1
+            self._evaluate(task)
+        else:
+            lost = self._lost(len(self.parts.search_cases), result)
+            self._record(task, "failed", evaluation=lost)
+
+    def _watch(self, result: object) -> None:
+        """A machinery that fails for everything is no program's fault: stop the run."""
+        self._in_a_row = self._in_a_row + 1 if isinstance(result, RunError) else 0
+        if (
+            isinstance(result, RunError)
+            and self._in_a_row > 4 * (MOST_RETRIES + 1) * self.parts.executor.workers
+        ):
+            raise result
+
+    def _lost(self, cases: int, error: RunError) -> Evaluation:
+        failure = Failure("machinery", f"{type(error).__name__}: {error}")
+        return Evaluation((self.parts.worst,) * cases, (failure,) * cases, (0.0,) * cases)
+
+    def _record(
+        self,
+        attempt: Attempt,
+        verdict: Verdict,
+        evaluation: Evaluation | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        """Append the trial of an attempt, with its variant where there is one."""
+        proposal, decision = attempt.proposal, dict(attempt.decision)
+        assert proposal is not None
+        variant, files = None, {}
+        measured: dict[str, Json] = {}
+        if evaluation is not None:
+            assert proposal.files is not None
+            variant = Variant(
+                id=f"{decision['trial']}-{decision['tree'][:6]}",
+                files=proposal.files,
+                parents=tuple(decision["parents"]),
+                operator=decision["operator"],
+                idea=proposal.idea,
+            )
+            measured |= evaluation_record(evaluation)
+            files = self._answer(evaluation)
+            self._trees.discard(decision["tree"])
+        if failure is not None:
+            measured["failure"] = asdict(failure)
+        if proposal.exchanges:
+            measured |= exchange_record(proposal)
+            if variant is None:
+                files |= exchange_files(proposal)
+        decision |= {"variant": variant.id if variant else None, "verdict": verdict}
+        self.append("trial", decision, measured, variant=variant, files=files)
+
+    def _answer(self, evaluation: Evaluation) -> dict[str, bytes]:
+        """The answer of an artifact that beats the champion: kept, because it is the result."""
+        best = self.history.variants.get(self.parts.gate.champion) if self.history.variants else None
+        answer = evaluation.answers[0] if self.parts.artifact and evaluation.answers else None
+        if answer is None or (best and self.history.sign * evaluation.mean <= (best.value or -np.inf)):
+            return {}
+        return {"answer": answer}
+
+    def _land_duel(self, duel: Duel) -> None:
+        errors = {side: r for side, r in duel.landed.items() if isinstance(r, RunError)}
+        for side in errors:
+            duel.retries[side] += 1
+        if errors and max(duel.retries.values()) <= MOST_RETRIES:
+            duel.landed.clear()  # both sides again: a side that could provoke a failure must not gain by it
+            for side, job in duel.jobs.items():
+                self.flight.add(duel, job, side)
+            return
+        batch, scores = duel.batch, {}
+        for side, result in duel.landed.items():
+            lost = self._lost(len(batch.cases), result) if isinstance(result, RunError) else result
+            scores[side] = list(lost.scores)
+        ran = len(batch.cases) * len(duel.jobs)
+        if batch.known is not None:
+            scores["champion"] = list(batch.known)
+        decision = {
+            "duel": batch.duel,
+            "phase": batch.phase,
+            "first": batch.first,
+            "count": len(batch.cases),
+        }
+        measured: dict[str, Json] = {**scores, "ran": ran}
+        if any(duel.retries.values()):
+            measured["retries"] = dict(duel.retries)
+        self.append("duel_batch", decision, measured, variant=batch.challenger)
+
+    # ------------------------------------------------------------------------------ written, then told
+
+    def append(
+        self,
+        kind: EventKind,
+        decision: Mapping[str, Json],
+        measured: Mapping[str, Json] | None = None,
+        *,
+        variant: Variant | str | None = None,
+        files: Files | None = None,
+    ) -> None:
+        """Append an event and tell everybody inside; listeners hear of it with `sync`."""
+        timed = {**(measured or {}), "elapsed": self.parts.clock()}
+        self._tell(self.parts.ledger.append(kind, decision, timed, variant=variant, files=files or None))
+        if kind not in GATE_KINDS:
+            self._judge()
+
+    def _judge(self) -> None:
+        """Append what follows from what the gate knows now, before anything else is appended."""
+        while decisions := self.parts.gate.judge():
+            for each in decisions:
+                self.append(each.kind, each.decision, each.measured, variant=each.variant)
+
+    def _tell(self, event: Event) -> None:
+        trial = self.history.tell(event)
+        if trial is not None:
+            self.parts.population.tell(trial)
+            self.parts.selector.tell(trial)
+            for operator in self.parts.operators.values():
+                operator.tell(trial)
+        self.parts.gate.tell(event)
+        self._unheard.append(event)
+
+    def sync(self) -> None:
+        """Make durable what was appended; only then may anybody hear of it or act on it."""
+        self.parts.ledger.sync()
+        for event in self._unheard:
+            for listener in self.parts.listeners:
+                listener.tell(event)
+        self._unheard.clear()
+
+
+def exchange_record(proposal: Proposal) -> dict[str, Json]:
+    """The `measured` keys of what was asked of language models; the texts are files."""
+    exchanges = []
+    for exchange in proposal.exchanges:
+        record = asdict(exchange)
+        del record["prompt"], record["reply"]
+        exchanges.append(record)
+    return {"usd": proposal.usd, "exchanges": exchanges}
+
+
+def exchange_files(proposal: Proposal) -> dict[str, bytes]:
+    """Prompt and reply, as the files of an event; several exchanges follow one another."""
+    rule = "\n\n---\n\n"
+    return {
+        "prompt.md": rule.join(e.prompt for e in proposal.exchanges).encode(),
+        "reply.md": rule.join(e.reply for e in proposal.exchanges).encode(),
+    }

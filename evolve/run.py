@@ -1,0 +1,193 @@
+"""Put a run together from what was asked for, let it search, open the sealed draws, say what came out."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from evolve.budget import Budget, Clock
+from evolve.claim import open_sealed, reserve
+from evolve.executor import LocalExecutor
+from evolve.history import History
+from evolve.loop import Parts, search
+from evolve.operators import create as create_operators
+from evolve.operators.portfolio import Portfolio
+from evolve.operators.territory import Territory
+from evolve.result import summary
+from evolve.start import begin, changes, first_events, inspect_seed
+from evolve.types import (
+    BadInput,
+    CaseKey,
+    Executor,
+    Fitness,
+    Gate,
+    Json,
+    Listener,
+)
+from fitness.gate import DuelGate, OpenGate
+from fitness.problem import Problem, load
+from fitness.worker import Worker
+from populations import create as create_population
+from populations.ledger import GitLedger
+
+STOPPED = {signal.SIGINT: "interrupt", signal.SIGTERM: "terminate"}
+BASELINES = {"best-of-n": "best-of-n", "random": "random", "hill-climb": "hill-climb"}  # -> population
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line, or a caller, asks of a run. None: the default, or no limit."""
+
+    problem: str  # folder, or name in the gallery
+    to: Path | None = None  # the run's repository; runs/PROBLEM-SEED.git
+    trials: int | None = None
+    seconds: float | None = None
+    usd: float | None = None
+    workers: int | None = None  # one a core
+    seed: int = 0
+    models: tuple[str, ...] = ()  # as LiteLLM names them
+    operators: tuple[str, ...] | None = None
+    population: str | None = None
+    sandbox: str = "auto"
+    baseline: str | None = None
+    fork: bool = False
+    trust: bool = False  # allow --sandbox none
+
+
+class Stop:
+    """Whether somebody wants the run to stop, by Ctrl-C or SIGTERM; a second time kills."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def __call__(self) -> str | None:
+        """Why; None: go on."""
+        return self.reason
+
+    def hear(self, signum: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self.reason is not None:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        self.reason = STOPPED[signal.Signals(signum)]
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Handle the signals within; a no-op outside the main thread, which gets none."""
+        try:
+            before = {signum: signal.signal(signum, self.hear) for signum in STOPPED}
+        except ValueError:
+            before = {}
+        try:
+            yield
+        finally:
+            for signum, handler in before.items():
+                signal.signal(signum, handler)
+
+
+def run(
+    options: RunOptions, listeners: Sequence[Listener] = (), executor: Executor | None = None
+) -> dict[str, Json]:
+    """Start or resume a run; return the object that `--json` prints.
+
+    `executor` is used, and left open, instead of worker processes of this machine. Raises BadInput for what the
+    user got wrong, RunError when the run cannot do its work.
+    """
+    clock = Clock()
+    budget = Budget(options.trials, options.seconds, options.usd)
+    problem = load(options.problem)
+    stop = Stop()
+
+    def worker() -> Fitness:
+        return Worker(problem.folder, options.sandbox, trusted=options.trust)
+
+    with stop.listening():
+        if executor is not None:
+            return _run(options, problem, budget, clock, executor, stop, listeners)
+        own = LocalExecutor(worker, options.workers or os.cpu_count() or 1)
+        try:
+            return _run(options, problem, budget, clock, own, stop, listeners)
+        finally:
+            own.close()
+
+
+def run_path(options: RunOptions, problem: Problem) -> Path:
+    """Where the run is kept."""
+    name = "-".join(filter(None, (problem.name, options.baseline, str(options.seed))))
+    path = options.to or Path("runs") / name
+    return path if path.suffix == ".git" else path.with_name(path.name + ".git")
+
+
+def _run(
+    options: RunOptions,
+    problem: Problem,
+    budget: Budget,
+    clock: Clock,
+    executor: Executor,
+    stop: Stop,
+    listeners: Sequence[Listener],
+) -> dict[str, Json]:
+    path = run_path(options, problem)
+    search_cases = tuple(CaseKey("search", n) for n in range(problem.search_cases))
+    operators = create_operators(options.operators, problem, options.models)
+    population = create_population(options.population or BASELINES.get(options.baseline or "", "elite"))
+    gate: Gate = OpenGate() if options.baseline == "hill-climb" else DuelGate()
+    settings = {
+        "budget": {"trials": options.trials, "seconds": options.seconds, "usd": options.usd},
+        "operators": list(operators),
+        "models": list(options.models),
+        "population": options.population,
+        "baseline": options.baseline,
+        "sandbox": options.sandbox,
+    }
+    forked, begun = None, first_events(path)
+    if begun and (changed := changes(begun[0], problem, options.seed)):
+        if not options.fork:
+            raise BadInput(str(path), "a run of the same problem and seed (or --fork)", "; ".join(changed))
+        path, forked, begun = _free_path(path), path, []
+    inspected = inspect_seed(problem, executor, search_cases) if len(begun) < 2 else None
+    with GitLedger.open_or_create(path) as ledger:
+        if inspected is not None:
+            begin(ledger, begun, problem, options.seed, inspected, executor, budget, settings, clock, forked)
+        here = {"workers": executor.workers, "sandbox": executor.level, "settings": settings}
+        parts = Parts(
+            ledger=ledger,
+            executor=executor,
+            population=population,
+            selector=Portfolio(operators),
+            operators=operators,
+            gate=gate,
+            territory=Territory(problem.seed_files, problem.editable),
+            budget=budget,
+            seed=options.seed,
+            worst=problem.worst,
+            search_cases=search_cases,
+            artifact=problem.claim == "artifact",
+            session=here if inspected is None else None,
+            clock=clock,
+            listeners=listeners,
+            stop=stop,
+            reserve=reserve(problem, executor.workers, budget),
+        )
+        ended = search(parts)
+        if ended.reason not in STOPPED.values() and problem.claim != "artifact":
+            open_sealed(ended, problem, stop)
+        if ended.history.last > ended.replayed:
+            ended.append("stop", {"reason": stop() or ended.reason}, _totals(ended.history))
+            ended.sync()
+        ledger.flush()
+        return summary(problem, ledger, gate, ended.history, stop() or ended.reason, executor)
+
+
+def _totals(history: History) -> dict[str, Json]:
+    return {"trials": history.trials, "evaluations": history.evaluations, "usd": round(history.usd, 6)}
+
+
+def _free_path(path: Path) -> Path:
+    stem = path.name.removesuffix(".git")
+    return next(p for n in range(1, 10**6) if not (p := path.with_name(f"{stem}-fork{n}.git")).exists())

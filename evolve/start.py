@@ -1,0 +1,188 @@
+"""How a run begins: the seed is inspected first, then the start and its trial are written."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from pathlib import Path
+
+from evolve.budget import Budget, Clock
+from evolve.history import evaluation_record
+from evolve.operators.territory import Territory
+from evolve.types import SCHEMA, BadInput, CaseKey, Evaluation, Event, Executor, Job, Json, Proposal, Variant
+from fitness.gate import choose_n_max
+from fitness.problem import Problem
+from populations.ledger import GitLedger
+from populations.trees import tree_id
+
+LEAST_BATCH, MOST_BATCH = 5, 64  # pairs of a duel that are run together: about one trial's work
+REPEATS = 3  # of one case at the start: bit-equal scores permit caching, and nothing else
+
+
+def first_events(path: Path) -> list[Event]:
+    """Start and seed trial of the run at `path`, as far as it got; nothing where there is no run."""
+    if not path.exists():
+        return []
+    with GitLedger.read(path) as ledger:
+        return list(islice(ledger.events(), 2))
+
+
+def changes(start: Event, problem: Problem, seed: int) -> list[str]:
+    """What forbids to go on with a run: its problem, seed, claim or account are others."""
+    then, now = start.decision, identity(problem, seed, None)
+    return [
+        f"its {key} is {then[key]!r}, not {now[key]!r}"
+        for key in ("problem", "seed", "claim", "account")
+        if then[key] != now[key]
+    ]
+
+
+def identity(problem: Problem, seed: int, parent: str | None) -> dict[str, Json]:
+    """What makes a run the run that it is: its draws follow from this, so it holds nothing measured."""
+    return {
+        "schema": SCHEMA,
+        "problem": {"name": problem.name, "digest": problem.digest},
+        "seed": seed,
+        "parent": parent,
+        "loaded": [],
+        "claim": problem.claim,
+        "direction": problem.direction,
+        "account": {"alpha": problem.alpha, "duels": problem.duels, "error": problem.error},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What the seed showed before the run began."""
+
+    evaluation: Evaluation
+    repeatable: bool
+    case_seconds: float
+
+
+def inspect_seed(problem: Problem, executor: Executor, cases: Sequence[CaseKey]) -> Inspected:
+    """Evaluate the seed, and one case of it three times. Raises BadInput where nothing can start from it."""
+    futures = [
+        executor.submit(Job(problem.seed_files, tuple(cases), keep_answers=problem.claim == "artifact"))
+    ]
+    futures += [executor.submit(Job(problem.seed_files, tuple(cases[:1]))) for _ in range(REPEATS)]
+    evaluation, *repeats = [future.result() for future in futures]
+    for failure in evaluation.failures:
+        if failure is not None:
+            where, got = f"{problem.name}: seed program", f"{failure.kind}: {failure.detail}"
+            raise BadInput(where, "a score on every search case", got)
+    scores = {repeat.scores for repeat in repeats}
+    seconds = sum(evaluation.seconds) / len(evaluation.seconds)
+    return Inspected(evaluation, len(scores) == 1, seconds)
+
+
+def begin(
+    ledger: GitLedger,
+    begun: Sequence[Event],
+    problem: Problem,
+    seed: int,
+    inspected: Inspected,
+    executor: Executor,
+    budget: Budget,
+    settings: Mapping[str, Json],
+    clock: Clock,
+    forked: Path | None,
+) -> None:
+    """Write the start and the seed's trial; the champion of the run that this one is forked from comes first.
+
+    `begun` holds what an earlier session wrote of them before it was killed.
+    """
+    old = None
+    if forked is not None:
+        with GitLedger.read(forked) as parent:
+            old, head = parent.variant(parent.champion()), parent.head
+    if not begun:
+        ledger.append(
+            "start",
+            identity(problem, seed, head if forked else None),
+            {**_measured(problem, inspected, executor, budget, settings), "elapsed": clock()},
+            files={f"problem/{name}": data for name, data in problem.documents.items()},
+        )
+    _seed_trial(ledger, problem, inspected, clock)
+    if old is not None:
+        _immigrate(ledger, problem, old)
+    ledger.sync()
+
+
+def _measured(
+    problem: Problem, inspected: Inspected, executor: Executor, budget: Budget, settings: Mapping[str, Json]
+) -> dict[str, Json]:
+    n_max = problem.n_max or choose_n_max(
+        case_seconds=inspected.case_seconds,
+        search_cases=problem.search_cases,
+        trials=budget.trials,
+        seconds=budget.seconds,
+        workers=executor.workers,
+    )
+    return {
+        "at": round(time.time()),
+        "n_max": n_max,
+        "batch": max(LEAST_BATCH, min(problem.search_cases, MOST_BATCH)),
+        "repeatable": inspected.repeatable,
+        "case_seconds": round(inspected.case_seconds, 6),
+        "sandbox": executor.level,
+        "workers": executor.workers,
+        "settings": settings,
+        "versions": versions(),
+    }
+
+
+def _seed_trial(ledger: GitLedger, problem: Problem, inspected: Inspected, clock: Clock) -> None:
+    tree = tree_id(problem.seed_files)
+    variant = Variant(f"0-{tree[:6]}", problem.seed_files)
+    decision = {
+        "trial": 0,
+        "told": 0,
+        "operator": "seed",
+        "parents": [],
+        "tree": tree,
+        "idea": "",
+        "details": {},
+        "variant": variant.id,
+        "verdict": "evaluated",
+    }
+    answers = inspected.evaluation.answers
+    files = {"answer": answers[0]} if answers and answers[0] is not None else None
+    ledger.append(
+        "trial",
+        decision,
+        {**evaluation_record(inspected.evaluation), "elapsed": clock()},
+        variant=variant,
+        files=files,
+    )
+
+
+def _immigrate(ledger: GitLedger, problem: Problem, champion: Variant) -> None:
+    """The champion of the run that was forked, proposed as the first child."""
+    tree = tree_id(champion.files)
+    seed_tree = tree_id(problem.seed_files)
+    if (
+        tree != seed_tree
+        and Territory(problem.seed_files, problem.editable).violation(champion.files) is None
+    ):
+        idea = f"champion {champion.id} of the run that this one is forked from"
+        decision = {"trial": 1, "told": 1, "operator": "fork", "parents": [f"0-{seed_tree[:6]}"]}
+        ledger.propose(
+            {**decision, "tree": tree, "idea": idea, "details": {}}, Proposal(champion.files, idea)
+        )
+        ledger.sync()
+
+
+def versions() -> dict[str, str]:
+    """What the run's results may depend on."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in ("evolve-code", "numpy", "optuna", "litellm"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
