@@ -1,0 +1,77 @@
+"""The evaluator process: `python -m fitness.evaluator CHANNEL`, started by `fitness.worker.Worker`.
+
+It owns a problem's evaluate.py and the sandbox, and ends when the process that started it does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import sys
+
+from evolve.types import EvaluatorError, EvolveError, Json
+from fitness import wire
+from fitness.evaluation import ProblemFitness
+from fitness.problem import load
+from sandbox import open_sandbox
+
+
+def main() -> None:
+    """Answer jobs until the other side is gone."""
+    # Ctrl-C and a SIGTERM to the whole group are the driver's to answer: it lets running jobs finish.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _end_with_parent()
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        fitness = _open(wire.receive(channel))
+    except EvolveError as error:
+        wire.send(channel, wire.pack_error(error))
+        return
+    try:
+        wire.send(channel, {"level": fitness.level})
+        while True:
+            job = wire.unpack_job(wire.receive(channel))
+            try:
+                reply = wire.pack_evaluation(fitness.evaluate(job))
+            except EvolveError as error:
+                reply = wire.pack_error(error)
+            wire.send(channel, reply)
+    except (EOFError, ConnectionError):
+        return
+    finally:
+        fitness.close()
+
+
+def _open(setup: Json) -> ProblemFitness:
+    problem = load(setup["folder"])
+    if problem.digest != setup["digest"]:
+        raise EvaluatorError(f"the problem in {problem.folder} changed since it was loaded")
+    sandbox = open_sandbox(setup["sandbox"], problem.packages, trusted=setup["trusted"])
+    try:
+        return ProblemFitness(problem, sandbox)
+    except EvolveError:
+        sandbox.close()
+        raise
+
+
+def _end_with_parent() -> None:
+    """Be killed by the kernel when the parent's end of our standard input closes, however it died.
+
+    PR_SET_PDEATHSIG would fire when the parent's *thread* ends, and a watching thread cannot run while
+    evaluate.py hangs in C code. SIGIO's default action ends a process.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    if poll.poll(0):  # it closed before the kernel was asked
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""A worker: an evaluator process of its own, kept under a deadline and started again when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import IO
+
+from evolve.types import Evaluation, EvaluatorError, Job, Json, SandboxUnavailable
+from fitness import wire
+from fitness.problem import Problem, load
+
+START_SECONDS = 60.0  # imports and the sandbox's start, on a machine that is busy
+SCORE_SECONDS = 1.0  # what evaluate.py may take for a case, beside the program
+ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")  # what passes: nothing of the user's keys
+LOG_BYTES, LOG_SHOWN = 4000, 300
+
+
+class Worker:
+    """Implements Fitness in a process of its own. One caller at a time; `close` may come from any thread.
+
+    Starts at once but does not wait, so that several start together; what is wrong with the problem or
+    the sandbox is raised by the first `level` or `evaluate`.
+    """
+
+    def __init__(
+        self,
+        problem: Problem | str | Path,
+        sandbox: str = "auto",
+        trusted: bool = False,
+        slack_seconds: float = 30.0,
+    ) -> None:
+        self._problem = problem if isinstance(problem, Problem) else load(problem)
+        self._sandbox, self._trusted, self._slack = sandbox, trusted, slack_seconds
+        self._closed = False
+        self._level = ""
+        self._process = self._start()
+
+    @property
+    def level(self) -> str:
+        """What protects from the programs. Raises BadInput, EvaluatorError or SandboxUnavailable."""
+        if not self._level:
+            self._level = str(self._receive(START_SECONDS, "its start")["level"])
+        return self._level
+
+    def evaluate(self, job: Job) -> Evaluation:
+        """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
+        if self._closed:
+            raise EvaluatorError("this worker is closed")
+        if self._process.ended:
+            self._level = ""
+            self._process = self._start()
+        _ = self.level
+        try:
+            wire.send(self._process.channel, wire.pack_job(job))
+        except OSError as error:
+            raise self._dead("a job") from error
+        seconds = len(job.cases) * (self._problem.limits.seconds + SCORE_SECONDS) + self._slack
+        return wire.unpack_evaluation(self._receive(seconds, f"a job of {len(job.cases)} cases"))
+
+    def close(self) -> None:
+        """Kill the evaluator and its sandbox. Idempotent."""
+        self._closed = True
+        self._process.end()
+
+    def _start(self) -> _Process:
+        process = _Process(self._problem.folder)
+        setup = {
+            "folder": str(self._problem.folder),
+            "digest": self._problem.digest,
+            "sandbox": self._sandbox,
+            "trusted": self._trusted,
+        }
+        with contextlib.suppress(OSError):  # it died at once: waiting for its answer tells why
+            wire.send(process.channel, setup)
+        return process
+
+    def _receive(self, seconds: float, what: str) -> Json:
+        try:
+            reply = wire.receive(self._process.channel, seconds)
+        except TimeoutError:
+            self._process.end()
+            raise EvaluatorError(f"the evaluator did not finish {what} within {seconds:g} s") from None
+        except (EOFError, OSError) as error:
+            raise self._dead(what) from error
+        if "error" in reply:
+            told = wire.unpack_error(reply)
+            if not self._level or isinstance(told, SandboxUnavailable):
+                self._process.end()  # it ended itself, or its sandbox is of no more use
+            raise told
+        return reply
+
+    def _dead(self, what: str) -> EvaluatorError:
+        self._process.end()
+        said = f": {self._process.last_words}" if self._process.last_words else ""
+        return EvaluatorError(f"the evaluator ended during {what} (exit code {self._process.code}){said}")
+
+
+class _Process:
+    """One life of the evaluator process, its channel, its lifeline (standard input) and its log."""
+
+    def __init__(self, folder: Path) -> None:
+        self.channel, theirs = socket.socketpair()
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `end`)
+        self._ending = threading.Lock()
+        self.ended, self.code, self.last_words = False, 0, ""
+        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+        environment |= {
+            "LANG": "C.UTF-8",
+            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),  # imports what we would
+            "OPENBLAS_NUM_THREADS": "1",  # a thread a core would compete with the programs
+            "OMP_NUM_THREADS": "1",
+        }
+        with theirs:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-P", "-m", "fitness.evaluator", str(theirs.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._log,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                cwd=folder,  # where evaluate.py finds files of its own
+            )
+
+    @property
+    def pid(self) -> int:
+        """Of the evaluator."""
+        return self._popen.pid
+
+    def end(self) -> None:
+        """Kill it and free what belonged to it; then `code` and `last_words` tell. Idempotent."""
+        with self._ending:
+            if self.ended:
+                return
+            self._popen.kill()
+            self.code = self._popen.wait()
+            assert self._popen.stdin is not None
+            self._popen.stdin.close()
+            self.channel.close()
+            self._log.seek(0)
+            lines = self._log.read()[-LOG_BYTES:].decode(errors="replace").split("\n")
+            self.last_words = " | ".join(line for line in lines if line)[-LOG_SHOWN:]
+            self._log.close()
+            self.ended = True
