@@ -1,0 +1,281 @@
+"""How a challenger is proven better than the champion: a betting e-process on paired differences.
+
+    E_n = (1/K) sum_k prod_{i<=n} (1 + bet_k g_i),   g_i >= -1,   H0: E[g_i | past] <= 0
+
+Under H0 every product is a non-negative supermartingale that starts at 1, hence so is their mean, and by
+Ville's inequality P(ever E_n >= 1/level) <= level, however often one looks and whenever one stops. The bets are
+a fixed grid, so none depends on the data. Sources: Ville 1939; Waudby-Smith & Ramdas, JRSS-B 2024 (betting for
+bounded means). Sequential ranks are known before the sign is drawn, so the same argument serves them.
+
+Everything here is pure, and oriented: greater is better.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evolve.types import BadInput, Claim, Json
+
+BETS = (0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
+OPTIMISM = 1.64  # standard errors granted to a challenger before it is given up
+FIRST_LOOK = 6  # pairs before futility is asked; any stop is valid, this only guards power
+DEAR_PAIRS, MOST_PAIRS, BUDGET_SHARE = 200, 5000, 0.05  # see choose_n_max
+
+Floats = NDArray[np.float64]
+Verdict = Literal["promoted", "futile", "budget"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How paired differences D become evidence, and what a promotion then says.
+
+    `bounded`, `pass_fail`: D lies in +-span (clipped to it where `clipped`); H0: E[D] <= margin.
+    `signed_rank`: no range known; H0: D - margin is symmetric about a point <= 0.
+    `exact`: no draws at all, the answer itself is the result.
+    """
+
+    kind: Literal["bounded", "pass_fail", "signed_rank", "exact"]
+    span: float = 1.0  # in the problem's unit; ignored by signed_rank and exact
+    margin: float = 0.0  # in the problem's unit, > 0: more than this is asked; < 0: non-inferiority
+    clipped: bool = False
+
+    @property
+    def says(self) -> str:
+        """What a promotion claims, in words."""
+        if self.kind == "exact":
+            return "this answer scores more, exactly"
+        if self.kind == "signed_rank":
+            return "typically better (sign-symmetric)"
+        if self.kind == "pass_fail":
+            return "solves more"
+        return f"better in the clipped mean (+-{self.span:g})" if self.clipped else "better on average"
+
+    def as_json(self) -> dict[str, Json]:
+        """The reading as it stands in the start event."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Json]) -> Reading:
+        """The reading of a start event."""
+        return Reading(data["kind"], float(data["span"]), float(data["margin"]), bool(data["clipped"]))
+
+
+def choose_reading(
+    claim: Claim,
+    score_range: tuple[float, float] | None,
+    difference_range: tuple[float, float] | None,
+    margin: float = 0.0,
+) -> tuple[Reading, str]:
+    """The reading that fits what the problem declares, and the reason in one sentence.
+
+    Raises BadInput for claim `cases` without any range: ranks do not speak of averages (a rare catastrophe is
+    one rank among many).
+    """
+    if claim == "artifact":
+        return Reading("exact", margin=margin), "the answer itself is the result and is scored exactly"
+    hard = math.inf if score_range is None else score_range[1] - score_range[0]
+    if difference_range is not None and difference_range[1] < hard:
+        span = difference_range[1]
+        return (
+            Reading("bounded", span, margin, clipped=True),
+            f"differences are declared within +-{span:g} and clipped there",
+        )
+    if hard < math.inf:
+        if claim == "tasks" and score_range == (0, 1):
+            return Reading("pass_fail", 1.0, margin), "scores lie in [0, 1]: solved or not, or in part"
+        return Reading("bounded", hard, margin), f"scores are declared within a range {hard:g} wide"
+    if claim == "cases":
+        raise BadInput("range", "range or difference_range for claim 'cases' (averages need one)", "neither")
+    return Reading(
+        "signed_rank", margin=margin
+    ), "no range is declared: ranks, which say 'typically', not 'on average'"
+
+
+class Duel:
+    """One challenger against one champion at one level; pairs are added in the order of their draws.
+
+    >>> duel = Duel(Reading("bounded", span=1.0), level=0.01, n_max=200)
+    >>> while duel.add(0.9, 0.2) is None: pass
+    >>> duel.verdict, duel.n
+    ('promoted', 13)
+    """
+
+    def __init__(self, reading: Reading, level: float, n_max: int) -> None:
+        self.reading, self.level, self.n_max = reading, level, n_max
+        self.n = 0
+        self.verdict: Verdict | None = None
+        self._wealth = [1.0 / len(BETS)] * len(BETS)  # products: E stays below 1/level, they cannot overflow
+        self._total = self._squares = 0.0
+        self._sizes: list[float] = []  # |D - margin| so far, sorted: for ranks
+        # g >= -1 for every sign of the margin; below a negative margin g may pass 1, which no bet minds
+        self._scale = reading.span + max(reading.margin, 0.0)
+        self._most = (reading.span - reading.margin) / self._scale
+
+    @property
+    def log_e(self) -> float:
+        """Logarithm of the e-value after `n` pairs."""
+        return math.log(sum(self._wealth))
+
+    def add(self, challenger: float, champion: float) -> Verdict | None:
+        """Count one pair of oriented scores; the verdict, once there is one (pairs after it are not counted).
+
+        O(log n) comparisons. Raises ValueError for a difference that is not finite or outside the range.
+        """
+        if self.verdict is None:
+            g = self._step(challenger - champion)
+            self.n += 1
+            self._wealth = [wealth * (1.0 + bet * g) for wealth, bet in zip(self._wealth, BETS, strict=True)]
+            self._total += g
+            self._squares += g * g
+            if sum(self._wealth) * self.level >= 1.0:
+                self.verdict = "promoted"
+            elif self.n >= self.n_max:
+                self.verdict = "budget"
+            elif self.n >= FIRST_LOOK and self.n % 2 == 0 and self._futile():
+                self.verdict = "futile"
+        return self.verdict
+
+    def _step(self, difference: float) -> float:
+        if not math.isfinite(difference):
+            raise ValueError(f"difference: expected a finite number, got {difference}")
+        if self.reading.kind == "signed_rank":
+            excess = difference - self.reading.margin
+            size = abs(excess)
+            low, high = bisect_left(self._sizes, size), bisect_right(self._sizes, size)
+            self._sizes.insert(high, size)
+            # the mid-rank among the first i: known once |D_i| is, before its sign
+            rank = 1 + (low + high) / 2
+            return 0.0 if excess == 0 else math.copysign(rank / len(self._sizes), excess)
+        span = self.reading.span
+        if self.reading.clipped:
+            difference = min(max(difference, -span), span)
+        elif abs(difference) > span * (1 + 1e-9):
+            raise ValueError(f"difference: expected within +-{span:g}, got {difference:g}")
+        return max((difference - self.reading.margin) / self._scale, -1.0)
+
+    def _futile(self) -> bool:
+        """Whether even an optimistic mean could not finish with the pairs left. Any stop is valid."""
+        n, mean, second = self.n, self._total / self.n, self._squares / self.n
+        if second == 0.0:  # nothing but ties: the rule of three bounds how rare a difference may still be
+            hope = second = 3.0 / n
+        else:
+            sd = max(math.sqrt(max(second - mean * mean, 0.0)), 0.05 * math.sqrt(second))
+            hope = min(mean + OPTIMISM * sd / math.sqrt(n), self._most)
+        if hope <= 0:
+            return True
+        bet = min(hope / max(second, hope * hope), BETS[-1])
+        return self.log_e + (self.n_max - n) * math.log1p(bet * hope) < -math.log(self.level)
+
+
+# --------------------------------------------------------------------------------------- planning a duel
+
+
+def choose_n_max(
+    *, case_seconds: float, search_cases: int, trials: int | None, seconds: float | None, workers: int
+) -> int:
+    """Most pairs of a duel: what 5 % of the budget buys, within 200 and 5,000; 200 where the budget is open.
+
+    By counts where trials are budgeted, so that equal runs agree; else by the measured seconds of a case.
+    """
+    case_runs = 0.0
+    if trials is not None:
+        case_runs = trials * search_cases
+    elif seconds is not None:
+        case_runs = seconds * workers / max(case_seconds, 1e-6)
+    return min(max(DEAR_PAIRS, int(BUDGET_SHARE * case_runs / 2)), MOST_PAIRS)
+
+
+def smallest_provable_gain(reading: Reading, level: float, n_max: int) -> float:
+    """Least gain, in the problem's unit, that `n_max` equal pairs can prove; inf where none can.
+
+    About (span log(1/level)) / n_max + margin. Signed ranks know no such bound: 0, or inf at hopeless levels.
+    """
+    bets, need = np.array(BETS), -math.log(level)
+
+    def proves(g: float) -> bool:
+        return _log_mean_exp(n_max * np.log1p(bets * g)) >= need
+
+    most = (reading.span - reading.margin) / (reading.span + max(reading.margin, 0.0))
+    if reading.kind == "signed_rank":
+        return reading.margin if proves(0.5) else math.inf
+    if reading.kind == "exact":
+        return reading.margin
+    if not proves(most):
+        return math.inf
+    return _smallest(proves, most) * (reading.span + max(reading.margin, 0.0)) + reading.margin
+
+
+def pairs_needed(reading: Reading, level: float, gain: float, sd: float, power: float = 0.8) -> float:
+    """Pairs after which a gain is proven with this power, for normal differences; inf where never.
+
+    `gain` and `sd` (of one paired difference) in the problem's unit. Ignores that crossing earlier counts too:
+    errs on the safe side by a few per cent.
+    """
+    if reading.kind == "exact":
+        return 1.0
+    normal = NormalDist()
+    quantiles = np.array([normal.inv_cdf((i + 0.5) / 400) for i in range(400)])
+    excess = gain - reading.margin + sd * quantiles
+    if reading.kind == "signed_rank":
+        sizes = np.sort(np.abs(excess))
+        ranks = np.searchsorted(sizes, np.abs(excess), "left") + np.searchsorted(
+            sizes, np.abs(excess), "right"
+        )
+        g = np.sign(excess) * ranks / 2 / len(sizes)
+    else:
+        clipped = np.clip(excess, -reading.span - reading.margin, reading.span - reading.margin)
+        g = clipped / (reading.span + max(reading.margin, 0.0))
+    growth = np.log1p(np.outer(BETS, g))
+    rate, spread = growth.mean(axis=1), growth.std(axis=1)
+    if rate.max() <= 0:
+        return math.inf
+    unlucky, need = normal.inv_cdf(power), -math.log(level)
+
+    def enough(n: float) -> bool:
+        return _log_mean_exp(n * rate - unlucky * math.sqrt(n) * spread) >= need
+
+    most = 16.0
+    while not enough(most):
+        if most > 1e9:
+            return math.inf
+        most *= 2
+    return float(math.ceil(_smallest(enough, most)))
+
+
+def smallest_detectable_gain(
+    reading: Reading, level: float, n_max: int, sd: float, power: float = 0.8
+) -> float:
+    """Least gain, in the problem's unit, that a duel of `n_max` pairs finds with this power; inf where none.
+
+    What "no significant improvement" leaves open. `sd` of one paired difference, in the problem's unit.
+    """
+    most = 10 * sd + reading.margin if reading.kind == "signed_rank" else reading.span
+    if reading.kind == "exact":
+        return reading.margin
+
+    def finds(gain: float) -> bool:
+        return pairs_needed(reading, level, gain, sd, power) <= n_max
+
+    return _smallest(finds, most, steps=25) if most > 0 and finds(most) else math.inf
+
+
+def _log_mean_exp(values: Floats) -> float:
+    top = float(values.max())
+    return top + math.log(float(np.exp(values - top).mean()))
+
+
+def _smallest(holds: Callable[[float], bool], most: float, steps: int = 60) -> float:
+    """The least value in (0, most] for which a monotone condition holds, by bisection."""
+    low = 0.0
+    for _ in range(steps):
+        middle = (low + most) / 2
+        low, most = (low, middle) if holds(middle) else (middle, most)
+    return most
