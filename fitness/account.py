@@ -1,8 +1,8 @@
 """The run's account of error: what level each duel of a run may spend.
 
-Family-wise, the levels of all duels together never pass alpha: P(any false promotion in the run) <= alpha by
-the union bound, whatever the duels depend on. `fdr` is e-LOND (Xu & Ramdas, AISTATS 2024): level x (promotions
-so far + 1) bounds the expected share of false promotions by alpha, under arbitrary dependence.
+Family-wise, the levels of all duels together never pass alpha: P(any false promotion in the run) <= alpha
+by the union bound, whatever the duels depend on. `fdr` is e-LOND (Xu & Ramdas, AISTATS 2024): level x
+(promotions so far + 1) bounds the expected share of false promotions by alpha, under arbitrary dependence.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     E_n = (1/K) sum_k prod_{i<=n} (1 + bet_k g_i),   g_i >= -1,   H0: E[g_i | past] <= 0
 
 Under H0 every product is a non-negative supermartingale that starts at 1, hence so is their mean, and by
-Ville's inequality P(ever E_n >= 1/level) <= level, however often one looks and whenever one stops. The bets are
-a fixed grid, so none depends on the data. Sources: Ville 1939; Waudby-Smith & Ramdas, JRSS-B 2024 (betting for
-bounded means). Sequential ranks are known before the sign is drawn, so the same argument serves them.
+Ville's inequality P(ever E_n >= 1/level) <= level, however often one looks and whenever one stops. The bets
+are a fixed grid, so none depends on the data. Sequential ranks are known before the sign is drawn: the same
+argument serves them. Sources: Ville 1939; Waudby-Smith & Ramdas, JRSS-B 2024 (betting for bounded means).
 
 Everything here is pure, and oriented: greater is better.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -89,7 +89,7 @@ def choose_reading(
             f"differences are declared within +-{span:g} and clipped there",
         )
     if hard < math.inf:
-        if claim == "tasks" and score_range == (0, 1):
+        if claim == "tasks" and score_range == (0.0, 1.0):
             return Reading("pass_fail", 1.0, margin), "scores lie in [0, 1]: solved or not, or in part"
         return Reading("bounded", hard, margin), f"scores are declared within a range {hard:g} wide"
     if claim == "cases":
@@ -216,8 +216,8 @@ def smallest_provable_gain(reading: Reading, level: float, n_max: int) -> float:
 def pairs_needed(reading: Reading, level: float, gain: float, sd: float, power: float = 0.8) -> float:
     """Pairs after which a gain is proven with this power, for normal differences; inf where never.
 
-    `gain` and `sd` (of one paired difference) in the problem's unit. Ignores that crossing earlier counts too:
-    errs on the safe side by a few per cent.
+    `gain` and `sd` (of one paired difference) in the problem's unit. Ignores that crossing earlier counts
+    too: errs on the safe side by a few per cent.
     """
     if reading.kind == "exact":
         return 1.0

@@ -1,0 +1,455 @@
+"""The gate: decides from fresh, paired evidence whether a child becomes champion.
+
+Pure: a fold over the run's events. The same events give the same decisions, so a killed run resumes and
+`fitness.verify` judges again. Only the batches under way are known here and not in the events.
+
+    judge -> duel_open -> ask -> duel_batch ... -> promotion -> 30 check pairs -> duel_close promoted
+                                           `-> duel_close futile | budget    `-> demotion, duel_close undone
+
+Draw i against champion c is the same for every challenger of c and known to none: nothing that breeds,
+prompts or chooses challengers and bets ever sees a gate score. Search scores choose who may challenge; they
+are no evidence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from evolve.types import Batch, CaseKey, Decision, Event, Json, Split
+from fitness.account import Account
+from fitness.candidates import Candidate, Candidates
+from fitness.intervals import Interval, mean_interval
+from fitness.intervals import sealed_claim as sealed_claim
+from fitness.statistics import OPTIMISM, Duel, Reading, smallest_provable_gain
+from fitness.statistics import choose_n_max as choose_n_max
+
+MOST_OPEN = 2  # duels at once
+SHARE = 0.4  # of all case runs that duels may take while the search goes on
+CHECK_PAIRS = 30
+LOST = frozenset({"futile", "budget", "undone"})
+
+
+def nonce_of(start_decision: Mapping[str, Json]) -> str:
+    """The run's nonce: SHA-256 of the canonical JSON of what the start decided."""
+    text = json.dumps(start_decision, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def draw(nonce: str, *names: object) -> int:
+    """The seed of a case: 63 bits of a hash, so that nobody can choose or foresee it without the nonce."""
+    digest = hashlib.sha256("/".join(map(str, (nonce, *names))).encode()).digest()
+    return int.from_bytes(digest[:8]) >> 1
+
+
+@dataclass(slots=True)
+class Contest:
+    """One duel as the events tell it."""
+
+    number: int
+    challenger: str
+    champion: str
+    duel: Duel
+    received: int = 0  # pairs in the duel phase, those after the decision included
+    checks: list[float] = field(default_factory=list)  # oriented differences of the check pairs
+    promotion: int | None = None
+    demoted: bool = False
+    verdict: str | None = None  # as closed
+    retries: dict[str, int] = field(default_factory=lambda: {"challenger": 0, "champion": 0})
+
+    @property
+    def wants(self) -> int:
+        """Pairs that it still may ask for in its present phase."""
+        if self.promotion is not None:
+            return CHECK_PAIRS - len(self.checks)
+        return 0 if self.duel.verdict is not None else self.duel.n_max - self.received
+
+    @property
+    def gain_interval(self) -> Interval | None:
+        """95 % interval of the gain on the check pairs."""
+        return mean_interval(self.checks)
+
+
+class OpenGate:
+    """Promotes whatever has the best search score, and proves nothing: for `--baseline hill-climb`.
+
+    The part of the gate that needs no draws; for exact scores (claim `artifact`) it is all there is.
+    """
+
+    def __init__(self) -> None:
+        self.champion = ""
+        self.promotions = 0
+        self.candidates = Candidates()
+        self.line: list[str] = []  # champions in order, the undone ones taken out; the last one reigns
+        self.sign = 1
+        self.margin = 0.0
+        self.last = -1  # index of the newest event
+
+    def tell(self, event: Event) -> None:
+        """Fold one event of any kind."""
+        self.last = event.index
+        match event.kind:
+            case "start":
+                self.sign = -1 if event.decision["direction"] == "minimise" else 1
+            case "trial":
+                self._trial(event)
+            case "promotion":
+                self.promotions += 1
+                self._crown([*self.line, event.decision["variant"]])
+            case "demotion":
+                self._crown(self.line[:-1])
+            case _:
+                pass
+
+    def judge(self, finishing: bool = False) -> Sequence[Decision]:
+        """The next decision that follows from what it was told; call again once it is appended and told."""
+        decision = self._next()
+        return () if decision is None else (decision,)
+
+    def ask(self, finishing: bool = False) -> Batch | None:
+        """Nothing: search scores are all it looks at."""
+        return None
+
+    def stop(self, reason: str) -> Sequence[Decision]:
+        """Nothing is open."""
+        return ()
+
+    def leader(self) -> dict[str, Json] | None:
+        """Nobody: the best is the champion."""
+        return None
+
+    def _trial(self, event: Event) -> Candidate | None:
+        candidate = self.candidates.add(event, self.sign)
+        if candidate is not None and not self.line:
+            self._crown([candidate.id])  # the seed
+        return candidate
+
+    def _crown(self, line: list[str]) -> None:
+        self.line = line
+        self.champion = line[-1]
+
+    def _next(self) -> Decision | None:
+        best = self.candidates.top()
+        if best is None or best.value <= self.candidates.by_id[self.champion].value + self.margin:
+            return None
+        return self._promotion(best.id, None, len(best.scores), {})
+
+    def _promotion(self, variant: str, duel: int | None, n: int, measured: Mapping[str, Json]) -> Decision:
+        decision = {
+            "promotion": self.promotions + 1,
+            "duel": duel,
+            "variant": variant,
+            "champion": self.champion,
+            "n": n,
+        }
+        return Decision("promotion", decision, measured, variant)
+
+
+class DuelGate(OpenGate):
+    """Promotes after a duel on fresh draws. Everything it needs stands in the start event, told first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.nonce = ""
+        self.reading = Reading("exact")
+        self.account = Account()
+        self.n_max = self.batch = 0
+        self.repeatable = False
+        self.contests: dict[int, Contest] = {}
+        self.open: list[Contest] = []
+        self.known: dict[str, list[float]] = {}  # champion -> raw scores on its first draws, where repeatable
+        self.searched = self.dueled = 0  # case runs
+        self._under_way: dict[int, int] = {}  # duel -> case runs of the batch that was asked for
+        self._met: dict[object, dict[str, str]] = {}  # behaviour -> champion -> how their duel ended
+        self._provable = 0.0  # least gain that a duel could prove now
+        self._queue: list[tuple[tuple[float, int], str]] = []  # heap of those that may challenge
+        self._resting = False  # the run has ended and no new session has begun
+
+    # ---------------------------------------------------------------------------------------- folding
+
+    def tell(self, event: Event) -> None:
+        """Fold one event of any kind."""
+        super().tell(event)
+        match event.kind:
+            case "start":
+                self._start(event)
+            case "duel_open":
+                self._open(event)
+            case "duel_batch":
+                self._batch(event)
+            case "promotion" if event.decision["duel"] is not None:
+                self.contests[event.decision["duel"]].promotion = event.decision["promotion"]
+                self.account.promote()
+            case "demotion":
+                for contest in self.open:
+                    contest.demoted |= contest.promotion == event.decision["promotion"]
+            case "duel_close":
+                self._close(event)
+            case _:
+                pass
+        if event.kind in ("resume", "trial", "duel_batch"):
+            self._resting = False
+        elif event.kind in ("sealed", "stop"):
+            self._resting = True
+
+    def _start(self, event: Event) -> None:
+        decision, measured = event.decision, event.measured
+        self.nonce = nonce_of(decision)
+        self.reading = Reading.from_json(decision["reading"])
+        self.margin = self.reading.margin
+        self.account = Account(**decision["account"])
+        self.n_max, self.batch = measured["n_max"], measured["batch"]
+        self.repeatable = measured["repeatable"]
+
+    def _trial(self, event: Event) -> Candidate | None:
+        self.searched += len(event.measured.get("scores", ()))
+        candidate = super()._trial(event)
+        if candidate is not None:
+            self._enqueue(candidate)
+        return candidate
+
+    def _crown(self, line: list[str]) -> None:
+        super()._crown(line)
+        self._requeue()
+
+    def _open(self, event: Event) -> None:
+        decision = event.decision
+        duel = Duel(self.reading, decision["level"], self.n_max)
+        contest = Contest(decision["duel"], decision["challenger"], decision["champion"], duel)
+        self.account.open()
+        self._provable = smallest_provable_gain(self.reading, self.account.level, self.n_max)
+        self.contests[contest.number] = contest
+        self.open.append(contest)
+        self._meet(contest, "open")
+
+    def _batch(self, event: Event) -> None:
+        decision, measured = event.decision, event.measured
+        contest = self.contests[decision["duel"]]
+        self._under_way.pop(contest.number, None)
+        self.dueled += measured["ran"]
+        for side, count in measured.get("retries", {}).items():
+            contest.retries[side] += count
+        if contest.verdict is not None:
+            return  # it was under way when its duel was overtaken
+        pairs = list(zip(measured["challenger"], measured["champion"], strict=True))
+        if decision["phase"] == "check":
+            contest.checks += [self.sign * (challenger - champion) for challenger, champion in pairs]
+            return
+        contest.received += len(pairs)
+        for challenger, champion in pairs:
+            contest.duel.add(self.sign * challenger, self.sign * champion)
+        if self.repeatable:
+            known = self.known.setdefault(contest.champion, [])
+            known += measured["champion"][len(known) - decision["first"] :]
+
+    def _close(self, event: Event) -> None:
+        contest = self.contests[event.decision["duel"]]
+        contest.verdict = event.decision["verdict"]
+        self.open.remove(contest)
+        self._under_way.pop(contest.number, None)
+        self._meet(contest, contest.verdict)
+        if contest.verdict == "stopped":
+            self._resting = True
+            self._requeue()
+
+    # --------------------------------------------------------------------------------- who may challenge
+
+    def _enqueue(self, candidate: Candidate) -> None:
+        """Queue a candidate that scored above the champion, by enough that a duel could prove it.
+
+        Optimistic about its gain, as futility is: a gain that no duel could prove would only spend a level.
+        """
+        champion = self.candidates.by_id[self.champion]
+        if candidate.value <= champion.value or self.reading.kind == "exact":
+            return
+        if self.reading.kind != "signed_rank" and len(candidate.scores) > 1:
+            gains = candidate.scores - champion.scores
+            if self.reading.clipped:
+                gains = np.clip(gains, -self.reading.span, self.reading.span)
+            hope = gains.mean() + OPTIMISM * gains.std(ddof=1) / math.sqrt(len(gains))
+            if hope < self._provable:
+                return
+        heapq.heappush(self._queue, (candidate.order, candidate.id))
+
+    def _requeue(self) -> None:
+        """Ask again of everybody: the champion, or what is known of somebody, has changed."""
+        self._queue.clear()
+        self._provable = smallest_provable_gain(self.reading, self.account.level, self.n_max)
+        for candidate in self.candidates.by_id.values():
+            self._enqueue(candidate)
+
+    def _meet(self, contest: Contest, result: str) -> None:
+        challenger = self.candidates.by_id[contest.challenger]
+        self._met.setdefault(self._behaviour(challenger), {})[contest.champion] = result
+
+    def _behaviour(self, candidate: Candidate) -> object:
+        """Where scores repeat, equal ones on every search case are taken for the same program."""
+        return candidate.scores.tobytes() if self.repeatable else candidate.id
+
+    def _may_challenge(self, id: str) -> bool:
+        """Met this champion never before and lost to none of the line: overtaken ones may return."""
+        met = self._met.get(self._behaviour(self.candidates.by_id[id]), {})
+        if id in self.line or met.get(self.champion, "stopped") != "stopped":
+            return False
+        return not any(met.get(champion) in LOST for champion in self.line)
+
+    def _challenger(self) -> Candidate | None:
+        while self._queue:
+            _, id = self._queue[0]
+            if self._may_challenge(id):
+                return self.candidates.by_id[id]
+            heapq.heappop(self._queue)
+        return None
+
+    # ----------------------------------------------------------------------------------------- deciding
+
+    def _next(self) -> Decision | None:
+        if self.reading.kind == "exact":
+            return super()._next()
+        for contest in self.open:
+            if (decision := self._conclude(contest)) is not None:
+                return decision
+        checking = any(contest.promotion is not None for contest in self.open)
+        if self._resting or checking or len(self.open) == MOST_OPEN:
+            return None
+        if (challenger := self._challenger()) is None:
+            return None
+        opening = {
+            "duel": len(self.contests) + 1,
+            "challenger": challenger.id,
+            "champion": self.champion,
+            "level": self.account.level,
+            "told": self.last,
+        }
+        return Decision("duel_open", opening, {}, challenger.id)
+
+    def _conclude(self, contest: Contest) -> Decision | None:
+        """What follows for one open duel, if anything does yet."""
+        duel = contest.duel
+        if contest.promotion is None:
+            if contest.champion != self.champion:
+                return self._closing(contest, "overtaken")
+            if duel.verdict == "promoted":
+                measured = {"log_e": duel.log_e}
+                return self._promotion(contest.challenger, contest.number, duel.n, measured)
+            return None if duel.verdict is None else self._closing(contest, duel.verdict)
+        if len(contest.checks) < CHECK_PAIRS:
+            return None
+        interval = contest.gain_interval
+        undone = interval is not None and interval[1] < 0
+        if undone and not contest.demoted:
+            decision = {
+                "promotion": contest.promotion,
+                "variant": contest.challenger,
+                "champion": contest.champion,
+            }
+            return Decision("demotion", decision, {}, contest.challenger)
+        return self._closing(contest, "undone" if undone else "promoted")
+
+    def _closing(self, contest: Contest, verdict: str) -> Decision:
+        decision = {"duel": contest.number, "verdict": verdict, "n": contest.duel.n}
+        measured: dict[str, Json] = {"log_e": contest.duel.log_e}
+        if contest.promotion is not None:
+            decision["promotion"] = contest.promotion
+            interval = contest.gain_interval
+            measured["duel_gain"] = float(np.mean(contest.checks))
+            measured["duel_gain_interval"] = None if interval is None else list(interval)
+        return Decision("duel_close", decision, measured, contest.challenger)
+
+    def stop(self, reason: str) -> Sequence[Decision]:
+        """What closes the duels that the budget left undecided; those that only lack check pairs stay open.
+
+        For a run that has ended for good, not for one that was interrupted. A stopped challenger may duel
+        again, should the run go on after all: at a fresh level, so that the union bound covers both.
+        """
+        return [self._closing(contest, "stopped") for contest in self.open if contest.promotion is None]
+
+    # ------------------------------------------------------------------------------------ gathering pairs
+
+    def ask(self, finishing: bool = False) -> Batch | None:
+        """The next batch of pairs to evaluate, if one may start now: one at a time a duel, in draw order.
+
+        Duels take at most 40 % of all case runs; `finishing`, the best one may take a whole duel more.
+        """
+        reserve = 2 * (self.n_max + CHECK_PAIRS) if finishing else 0
+        for contest in sorted(self.open, key=lambda each: self.candidates.by_id[each.challenger].order):
+            if contest.number not in self._under_way and contest.wants > 0:
+                batch = self._next_batch(contest)
+                cost = len(batch.cases) * (1 if batch.known is not None else 2)
+                spent = self.dueled + sum(self._under_way.values()) + cost
+                if spent <= SHARE / (1 - SHARE) * self.searched + reserve:
+                    self._under_way[contest.number] = cost
+                    return batch
+            reserve = 0
+        return None
+
+    def _next_batch(self, contest: Contest) -> Batch:
+        count = min(self.batch, contest.wants)
+        if contest.promotion is not None:
+            first = len(contest.checks)
+            names: tuple[object, ...] = "check", contest.number
+            known = None
+        else:
+            first = contest.received
+            names = "gate", contest.champion
+            drawn = self.known.get(contest.champion, [])[first : first + count]
+            known = tuple(drawn) or None
+            count = len(drawn) or count  # all of a batch is known, or nothing
+        split: Split = "gate" if contest.promotion is None else "check"
+        return Batch(
+            duel=contest.number,
+            phase="duel" if contest.promotion is None else "check",
+            first=first,
+            cases=tuple(CaseKey(split, draw(self.nonce, *names, first + i)) for i in range(count)),
+            challenger=contest.challenger,
+            champion=contest.champion,
+            known=known,
+        )
+
+    # ------------------------------------------------------------------------------------------ telling
+
+    def leader(self) -> dict[str, Json] | None:
+        """The best guess that is not proven: above the champion on the search cases, refuted by no duel.
+
+        Its raw score is shrunk for the luck of being chosen; `n` is the number of search cases.
+        """
+        champion = self.candidates.by_id[self.champion]
+        for candidate in self.candidates.best():
+            if candidate.value <= champion.value:
+                break
+            met = self._met.get(self._behaviour(candidate), {})
+            if candidate.id not in self.line and not {"futile", "undone"} & {met.get(c) for c in self.line}:
+                score = self.sign * self.candidates.shrunk(candidate)
+                return {"id": candidate.id, "score": score, "n": len(candidate.scores), "proven": False}
+        return None
+
+    def evidence(self, duel: int) -> dict[str, Json]:
+        """What is known of a duel, for its tag and for `evolve show`.
+
+        Retries too uneven for chance are flagged: a candidate might provoke them on bad draws.
+        """
+        contest = self.contests[duel]
+        retries, interval = contest.retries, contest.gain_interval
+        uneven = abs(retries["challenger"] - retries["champion"])
+        return {
+            "duel": duel,
+            "challenger": contest.challenger,
+            "champion": contest.champion,
+            "claim": self.reading.says,
+            "level": contest.duel.level,
+            "pairs": contest.duel.n,
+            "log_e": contest.duel.log_e,
+            "draws": [f"gate/{contest.champion}/0", f"gate/{contest.champion}/{contest.duel.n - 1}"],
+            "verdict": contest.verdict,
+            "check_pairs": len(contest.checks),
+            "duel_gain": float(np.mean(contest.checks)) if contest.checks else None,
+            "duel_gain_interval": None if interval is None else list(interval),
+            "retries": dict(retries),
+            "retries_uneven": uneven > 5 and uneven > 3 * math.sqrt(sum(retries.values())),
+        }
