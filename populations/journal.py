@@ -1,0 +1,172 @@
+"""The write-ahead journal: the last seconds of a run, until git has them.
+
+A journal is a folder of segments. A segment is named by the number of events before it and holds groups, one
+for each `sync`: a line `sync <bytes> <crc32>` and then that many bytes of records, a line each. A group that
+is not whole at the very end was being written when the power or the process went: nobody was told that it
+is safe, so it is cut. A damaged group with an intact one after it was safe once, so that is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from evolve.types import LedgerError
+
+SEGMENT_BYTES = 4 << 20  # a segment is closed at the first sync beyond this
+
+
+def read(folder: Path) -> list[bytes]:
+    """Every intact record, in order; also while another process writes. Raises LedgerError where damaged."""
+    return [record for _, records, _ in _segments(folder) for record in records]
+
+
+class Journal:
+    """The journal open for writing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._failure = ""
+        self._waiting: list[bytes] = []
+        self._file = -1
+        folder.mkdir(parents=True, exist_ok=True)
+        found = _segments(folder)
+        self._found = [record for _, records, _ in found for record in records]
+        self._firsts = [int(path.name) for path, _, _ in found]
+        if found:
+            path, _, self._size = found[-1]
+            self._file = os.open(path, os.O_WRONLY)
+            os.ftruncate(self._file, self._size)
+            os.lseek(self._file, self._size, os.SEEK_SET)
+        else:
+            self.rotate(0, ())
+
+    def take(self) -> list[bytes]:
+        """The records found on opening; only once, as they may be large."""
+        found, self._found = self._found, []
+        return found
+
+    @property
+    def full(self) -> bool:
+        """Whether the segment should be followed by a new one."""
+        return self._size > SEGMENT_BYTES
+
+    def append(self, record: bytes) -> None:
+        """Add a record (one line, no newline); it is safe when `sync` has returned."""
+        self._waiting.append(record)
+
+    def sync(self) -> None:
+        """Make everything appended safe, in one write and one fsync. Raises LedgerError if that fails."""
+        if self._failure:
+            raise LedgerError(self._failure)
+        if not self._waiting:
+            return
+        body = b"\n".join(self._waiting) + b"\n"
+        group = b"sync %d %08x\n" % (len(body), zlib.crc32(body)) + body
+        try:
+            _write(self._file, group)
+            os.fdatasync(self._file)
+        except OSError as error:
+            # what reached the disk is a torn end; after a failed fsync its state is unknown: no second try
+            self._failure = f"journal {self._folder}: cannot be written: {error.strerror}"
+            raise LedgerError(self._failure) from error
+        self._size += len(group)
+        self._waiting.clear()
+
+    def rotate(self, first: int, carry: Iterable[bytes]) -> None:
+        """Start a segment for event `first` and on, with the records that must outlive the old ones."""
+        if self._file >= 0:
+            self.sync()
+        if self._failure or first in self._firsts:  # nothing happened since the last one began
+            return
+        try:
+            file = os.open(self._folder / f"{first:012d}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+            sync_folder(self._folder)
+        except OSError as error:
+            raise LedgerError(f"journal {self._folder}: cannot be written: {error.strerror}") from error
+        if self._file >= 0:
+            os.close(self._file)
+        self._file, self._size = file, 0
+        self._firsts.append(first)
+        self._waiting.extend(carry)
+        self.sync()
+
+    def drop(self, count: int) -> None:
+        """Remove the segments whose events are all among the first `count`."""
+        while len(self._firsts) > 1 and self._firsts[1] <= count:
+            (self._folder / f"{self._firsts.pop(0):012d}").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Free the file; what waits for a sync is not written. Idempotent."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+        self._failure = self._failure or f"journal {self._folder}: is closed"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: a new file is lost with its folder's entry."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _segments(folder: Path) -> list[tuple[Path, list[bytes], int]]:
+    """Each segment's path, records and intact bytes."""
+    paths = sorted(folder.glob("[0-9]" * 12)) if folder.is_dir() else []
+    found: list[tuple[Path, list[bytes], int]] = []
+    for path in paths:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # dropped meanwhile: its events are in git
+            continue
+        records, size = _groups(data)
+        rest = data[size:]
+        if rest and (path != paths[-1] or _intact_group_in(rest)):
+            raise LedgerError(f"journal {path}: damaged at byte {size}, with intact records after it")
+        found.append((path, records, size))
+    return found
+
+
+def _groups(data: bytes) -> tuple[list[bytes], int]:
+    """The records of the intact groups from the start, and where those end."""
+    records: list[bytes] = []
+    at = 0
+    while at < len(data):
+        body = _group(data, at)
+        if body is None:
+            break
+        start, end = body
+        records += data[start : end - 1].split(b"\n")
+        at = end
+    return records, at
+
+
+def _group(data: bytes, at: int) -> tuple[int, int] | None:
+    """Where the records of the group at a byte begin and end, None unless all of it is there."""
+    line_end = data.find(b"\n", at, at + 64)
+    words = data[at:line_end].split(b" ") if line_end > 0 else []
+    if len(words) != 3 or words[0] != b"sync" or not words[1].isdigit():
+        return None
+    start, end = line_end + 1, line_end + 1 + int(words[1])
+    return (start, end) if end <= len(data) and b"%08x" % zlib.crc32(data[start:end]) == words[2] else None
+
+
+def _intact_group_in(data: bytes) -> bool:
+    at = data.find(b"sync ", 1)
+    while at >= 0:
+        # records are JSON, which has no raw newline, so only a group starts a line like this
+        if data[at - 1] == 10 and _group(data, at) is not None:
+            return True
+        at = data.find(b"sync ", at + 1)
+    return False
