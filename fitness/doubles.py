@@ -103,7 +103,7 @@ def _run_one(
     seconds = time.perf_counter() - start
     try:
         data = values.encode(result)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         return Outcome(None, Failure("invalid_answer", str(error)), seconds)
     if len(data) > limits.output_bytes:
         return Outcome(None, Failure("output_limit", f"{len(data)} bytes"), seconds)

@@ -43,7 +43,7 @@ class ProblemFitness:
         self._problem = problem
         self._rules = _Rules.of(problem)
         self._sandbox = sandbox
-        self._search: dict[CaseKey, Json] = {}  # few and asked for with every job; others are drawn once
+        self._search: dict[CaseKey, tuple[Json, Json]] = {}  # asked for with every job; others are drawn once
 
     @property
     def level(self) -> str:
@@ -53,10 +53,11 @@ class ProblemFitness:
     def evaluate(self, job: Job) -> Evaluation:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
         problem = self._problem
-        cases = [self._case(key) for key in job.cases]
+        made = [self._case(key) for key in job.cases]
+        cases, visible = [case for case, _ in made], [shown for _, shown in made]
         calls = _Calls(self._rules, cases) if self._rules.handlers else None
         program = Program(job.files, problem.entry, problem.harness)
-        outcomes = self._sandbox.run(program, cases, problem.limits, calls.handle if calls else None)
+        outcomes = self._sandbox.run(program, visible, problem.limits, calls.handle if calls else None)
         if calls and calls.broken:
             raise calls.broken
         judged = [
@@ -81,13 +82,14 @@ class ProblemFitness:
         """Close the sandbox. Idempotent."""
         self._sandbox.close()
 
-    def _case(self, key: CaseKey) -> Json:
+    def _case(self, key: CaseKey) -> tuple[Json, Json]:
+        """The case, and what of it the program sees."""
         if key in self._search:
             return self._search[key]
-        case = self._rules.make_case(key)
+        made = self._rules.make_case(key)
         if key.split == "search":
-            self._search[key] = case
-        return case
+            self._search[key] = made
+        return made
 
     def _judged(self, case: Json, outcome: Outcome, calls: _Calls | None, position: int) -> _Judged:
         failure = outcome.failure
@@ -123,7 +125,7 @@ def picture(problem: Problem, key: CaseKey, answer: bytes) -> str | None:
     if rules.picture is None:
         return None
     try:
-        svg = rules.picture(rules.make_case(key), values.decode(answer, problem.limits.output_bytes))
+        svg = rules.picture(rules.make_case(key)[0], values.decode(answer, problem.limits.output_bytes))
     except ValueError:
         return None
     return str(svg)
@@ -137,6 +139,7 @@ class _Rules:
     """The functions of evaluate.py."""
 
     case: Callable[[str, int], Json]
+    visible: Callable[[Json], Json] | None  # what of a case crosses to the program; without it, all of it
     score: Callable[..., Any]
     picture: Callable[[Json, Any], str] | None
     handlers: Callable[[Json], tuple[Mapping[str, Callable[[Json], Json]], Any]] | None
@@ -167,19 +170,21 @@ class _Rules:
         for required in ("case", "score"):
             if not callable(getattr(module, required, None)):
                 raise BadInput("evaluate.py", f"a function {required}", "none")
+        visible, picture = getattr(module, "visible", None), getattr(module, "picture", None)
         handlers = getattr(module, "handlers", None)
         if handlers is not None and problem.limits.calls == 0:
             raise BadInput("problem.toml: limits.calls", "at least 1, as evaluate.py has handlers", "0")
-        return cls(module.case, module.score, getattr(module, "picture", None), handlers)
+        return cls(module.case, visible, module.score, picture, handlers)
 
-    def make_case(self, key: CaseKey) -> Json:
-        """The case's plain values. Raises EvaluatorError."""
+    def make_case(self, key: CaseKey) -> tuple[Json, Json]:
+        """The case, and what of it the program sees, plain values. Raises EvaluatorError."""
         try:
             case = _trusted("case", self.case, key.split, key.seed)
-            values.encode(case)  # before a sandbox chokes on it
-        except (TypeError, ValueError) as error:
+            visible = case if self.visible is None else _trusted("visible", self.visible, case)
+            values.encode(visible)  # before a sandbox chokes on it
+        except ValueError as error:
             raise EvaluatorError(f"evaluate.py: case({key.split!r}, {key.seed}): {error}") from error
-        return case
+        return case, visible
 
 
 class _Source(importlib.abc.SourceLoader):

@@ -39,24 +39,26 @@ class Worker:
         self._problem = problem if isinstance(problem, Problem) else load(problem)
         self._sandbox, self._trusted, self._slack = sandbox, trusted, slack_seconds
         self._closed = False
-        self._level = ""
+        self._level = ""  # empty: this evaluator has not said yet that it is ready
+        self._starting = threading.Lock()
         self._process = self._start()
 
     @property
     def level(self) -> str:
         """What protects from the programs. Raises BadInput, EvaluatorError or SandboxUnavailable."""
-        if not self._level:
-            self._level = str(self._receive(START_SECONDS, "its start")["level"])
-        return self._level
+        with self._starting:
+            if self._process.ended and not self._closed:
+                self._level = ""
+                self._process = self._start()
+            if not self._level:
+                self._level = str(self._receive(START_SECONDS, "its start")["level"])
+            return self._level
 
     def evaluate(self, job: Job) -> Evaluation:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
         if self._closed:
             raise EvaluatorError("this worker is closed")
-        if self._process.ended:
-            self._level = ""
-            self._process = self._start()
-        _ = self.level
+        _ = self.level  # it is ready, started again if need be
         try:
             wire.send(self._process.channel, wire.pack_job(job))
         except OSError as error:
