@@ -1,0 +1,350 @@
+"""The command line: a thin layer over the library.
+
+Nothing heavy is imported here or at the top of a command's module that help needs: `evolve --help` answers at
+once, and each command imports its body when it is called. Exit status: 0 done, 1 the run could not do its
+work, 2 bad arguments or a bad problem, 130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+from typer.core import TyperGroup
+
+_STOPPED_BY = {"interrupt": 130, "terminate": 143}
+# BadParameter is the one name of typer's usage errors that all its versions export; its base is all of them.
+_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
+
+_EVOLVING, _LOOKING, _PROBLEMS = "Evolve", "Look into a run", "Problems and this machine"
+
+
+class _Commands(TyperGroup):
+    """Lists the commands under headings, in plain text."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        width = formatter.width - 4 - max(map(len, self.commands))
+        for heading in (_EVOLVING, _LOOKING, _PROBLEMS):
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [
+                        (name, command.get_short_help_str(width))
+                        for name, command in self.commands.items()
+                        if getattr(command, "rich_help_panel", None) == heading
+                    ]
+                )
+
+
+app = typer.Typer(
+    name="evolve",
+    help="Evolve a program, prove that it is better, show how it got there.",
+    epilog="Start with: evolve run tsp_constructive --seconds 60",
+    cls=_Commands,
+    invoke_without_command=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Run = Annotated[
+    str, typer.Argument(metavar="RUN", help="Path of a run, or its name under runs/.", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def _options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed  # 40 ms that only this option needs
+
+        print(f"evolve {installed('evolve-code')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command(rich_help_panel=_EVOLVING)
+def run(
+    problem: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROBLEM", help="A problem's folder, or its name in the gallery.", show_default=False
+        ),
+    ],
+    to: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Where the run is kept; default runs/PROBLEM-SEED.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(metavar="N", help="Budget: attempts after the seed.")] = None,
+    seconds: Annotated[float | None, typer.Option(metavar="S", help="Budget: wall clock.")] = None,
+    usd: Annotated[
+        float | None, typer.Option(metavar="U", help="Budget: dollars paid to language models.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="W", help="Processes that evaluate; default one a core.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="K", help="Of every random choice.")] = 0,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A language model as LiteLLM names it; repeatable."),
+    ] = None,
+    operators: Annotated[str | None, typer.Option(help="Names, joined by commas.", metavar="A,B")] = None,
+    population: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who breeds: a name or a dotted path.")
+    ] = None,
+    sandbox: Annotated[
+        Literal["auto", "process", "bubblewrap", "landlock", "none"],
+        typer.Option(
+            metavar="LEVEL", help="auto, process, bubblewrap, landlock, or none (protects nothing)."
+        ),
+    ] = "auto",
+    baseline: Annotated[
+        Literal["best-of-n", "random", "hill-climb"] | None,
+        typer.Option(
+            metavar="NAME", help="best-of-n, random or hill-climb: a simple search, to compare with."
+        ),
+    ] = None,
+    fork: Annotated[bool, typer.Option("--fork", help="Start anew where the old run cannot go on.")] = False,
+    trust: Annotated[
+        bool,
+        typer.Option("--i-trust-the-programs", help="Allow --sandbox none: programs may do what you may."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> int:
+    """Evolve PROBLEM's program; the same command again goes on.
+
+    Budgets are totals over the run's life. Without one it runs until Ctrl-C; everything finished is kept.
+    """
+    _above_zero("--trials", trials)
+    _above_zero("--seconds", seconds)
+    _above_zero("--usd", usd)
+    _above_zero("--workers", workers)
+    from evolve.cli.running import run_and_show
+    from evolve.run import RunOptions
+
+    result = run_and_show(
+        RunOptions(
+            problem=problem,
+            to=to,
+            trials=trials,
+            seconds=seconds,
+            usd=usd,
+            workers=workers,
+            seed=seed,
+            models=tuple(model or ()),
+            operators=tuple(name.strip() for name in operators.split(",") if name.strip())
+            if operators
+            else None,
+            population=population,
+            sandbox=sandbox,
+            baseline=baseline,
+            fork=fork,
+            trust=trust,
+        ),
+        as_json=json,
+    )
+    return _STOPPED_BY.get(result["stopped_by"], 0)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def show(
+    run: Run,
+    variant: Annotated[
+        str | None, typer.Argument(metavar="VARIANT", help="An id, its beginning, 'champion' or 'seed'.")
+    ] = None,
+) -> None:
+    """What the run found; of one VARIANT, program, scores and promotion."""
+    from evolve.cli.looking import show_run, show_variant
+
+    if variant is None:
+        show_run(run)
+    else:
+        show_variant(run, variant)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def champion(
+    run: Run,
+    leader: Annotated[bool, typer.Option("--leader", help="The best guess instead, proven or not.")] = False,
+    json: AsJson = False,
+    write: Annotated[Path | None, typer.Option(metavar="DIR", help="Write its files there.")] = None,
+) -> None:
+    """Print the best proven program."""
+    from evolve.cli.looking import champion as body
+
+    body(run, leader=leader, as_json=json, write=write)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def tree(
+    run: Run,
+    all: Annotated[bool, typer.Option("--all", help="Every variant, not only what mattered.")] = False,
+) -> None:
+    """The lineage: which mutation brought which gain."""
+    from evolve.cli.tree import tree as body
+
+    body(run, everything=all)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def log(run: Run, json: AsJson = False) -> None:
+    """The events, one a line."""
+    from evolve.cli.log import log as body
+
+    body(run, as_json=json)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def diff(
+    run: Run,
+    a: Annotated[str, typer.Argument(metavar="A", help="A variant.", show_default=False)],
+    b: Annotated[
+        str | None, typer.Argument(metavar="B", help="Another. Without it: A's parent against A.")
+    ] = None,
+) -> None:
+    """What changed between two variants."""
+    from evolve.cli.looking import diff as body
+
+    body(run, a, b)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def blame(
+    run: Run,
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file of the program.", show_default=False)],
+    variant: Annotated[
+        str | None, typer.Option(metavar="ID", help="Of this variant, not the champion.")
+    ] = None,
+) -> None:
+    """Which mutation brought each line, and what it gained."""
+    from evolve.cli.looking import blame as body
+
+    body(run, file, variant)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def verify(
+    run: Run,
+    head: Annotated[
+        str | None, typer.Option(metavar="HASH", help="The head that was printed when it ended.")
+    ] = None,
+    rerun: Annotated[
+        int | None, typer.Option(metavar="K", help="Evaluate K recorded evaluations again.")
+    ] = None,
+) -> int:
+    """Recompute every decision from the raw evidence.
+
+    Exit status 1 on any mismatch. Case scores that were forged consistently show only by --rerun.
+    """
+    _above_zero("--rerun", rerun)
+    from evolve.cli.verifying import verify as body
+
+    return body(run, head, rerun or 0)
+
+
+@app.command(rich_help_panel=_PROBLEMS)
+def problems() -> None:
+    """The gallery of problems."""
+    from evolve.cli.bringing import problems as body
+
+    body()
+
+
+@app.command(rich_help_panel=_PROBLEMS)
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.", show_default=False)],
+) -> None:
+    """Make a working problem from a template."""
+    from evolve.cli.bringing import init as body
+
+    body(folder)
+
+
+@app.command(rich_help_panel=_PROBLEMS)
+def check(
+    problem: Annotated[
+        str,
+        typer.Argument(
+            metavar="PROBLEM", help="A problem's folder, or its name in the gallery.", show_default=False
+        ),
+    ],
+) -> int:
+    """Try a problem: is it sound, how noisy, what can be proven with it?"""
+    from evolve.cli.bringing import check as body
+
+    return body(problem)
+
+
+@app.command(rich_help_panel=_PROBLEMS)
+def doctor() -> int:
+    """What this machine can do, and what to install."""
+    from evolve.cli.doctor import doctor as body
+
+    return body()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line on `arguments` (default: the process's); its exit status.
+
+    A user's mistake is one line on standard error. A defect keeps its traceback.
+    """
+    command = typer.main.get_command(app)
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        # Not `app()`: typer would turn a broken pipe of any part of the machinery into a silent exit.
+        with command.make_context("evolve", arguments) as context:
+            return command.invoke(context) or 0
+    except typer.Exit as end:
+        return end.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except _UsageError as error:
+        return _mistake(_usage(error))
+    except Exception as error:
+        from evolve.types import BadInput, RunError  # brings numpy, which help and typos need not wait for
+
+        if isinstance(error, BadInput):
+            return _mistake(str(error))
+        if isinstance(error, RunError):
+            _mistake(str(error))
+            return 1
+        raise
+
+
+def _above_zero(option: str, value: float | None) -> None:
+    if value is not None and not 0 < value < float("inf"):
+        from evolve.types import BadInput
+
+        raise BadInput(option, "a number above 0", f"{value}")
+
+
+def _mistake(message: str) -> int:
+    red, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() and not _no_colour() else ("", "")
+    print(f"{red}error:{plain} {message}", file=sys.stderr)
+    return 2
+
+
+def _no_colour() -> bool:
+    import os
+
+    return bool(os.environ.get("NO_COLOR"))
+
+
+def _usage(error: Any) -> str:
+    """A usage error of typer as one line: the command, what was wrong, the nearest right word."""
+    context = error.ctx
+    message = " ".join(error.format_message().split())
+    wrong = getattr(error, "option_name", None)
+    if wrong is not None and hasattr(error, "possibilities"):
+        message = f"no such option {wrong}"
+        known = [name for parameter in context.command.params for name in parameter.opts if name[:1] == "-"]
+        if near := get_close_matches(wrong, known, 1, 0.5):
+            message += f"; did you mean {near[0]}?"
+    command = context.command_path if context else "evolve"
+    return f"{command}: {message[0].lower()}{message[1:].rstrip('.')} (see {command} --help)"

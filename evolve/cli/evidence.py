@@ -1,0 +1,68 @@
+"""Evidence for display: each duel's e-value from its pairs, and the effect that a run could have found."""
+
+from __future__ import annotations
+
+import statistics as moments
+from collections.abc import Mapping
+
+from evolve.cli.story import Duel, Story
+from evolve.types import Event
+from fitness import statistics
+from fitness.account import Account
+from fitness.statistics import Reading
+
+
+class Evidence:
+    """Follows the duels of one run; asked again, it counts only the pairs that are new."""
+
+    def __init__(self) -> None:
+        self._counted: dict[int, statistics.Duel] = {}
+        self._paths: dict[int, list[float]] = {}
+
+    def path(self, story: Story, duel: Duel) -> list[float]:
+        """The logarithm of the e-value after each pair."""
+        assert story.history.start is not None
+        if duel.number not in self._counted:
+            reading, n_max = reading_of(story.history.start), story.history.start.measured["n_max"]
+            self._counted[duel.number] = statistics.Duel(reading, duel.level, n_max)
+            self._paths[duel.number] = []
+        counted, path = self._counted[duel.number], self._paths[duel.number]
+        challenger, champion = duel.pairs["duel"]
+        while counted.n < len(challenger) and counted.verdict is None:
+            counted.add(story.sign * challenger[counted.n], story.sign * champion[counted.n])
+            path.append(counted.log_e)
+        return path
+
+    def log_e(self, story: Story, duel: Duel) -> float:
+        """The logarithm of the e-value now."""
+        path = self.path(story, duel)
+        return path[-1] if path else 0.0
+
+
+def reading_of(start: Event) -> Reading:
+    """How a run reads differences."""
+    return Reading.from_json(start.decision["reading"])
+
+
+def account_of(start: Event) -> Account:
+    """A run's account as it was when it began."""
+    account: Mapping[str, object] = start.decision["account"]
+    return Account(**account)  # type: ignore[arg-type]  # its keys are Account's fields
+
+
+def smallest_effect(story: Story) -> float | None:
+    """The gain that a duel of this run would have found four times in five; None where nothing says so.
+
+    From the spread of the differences in its duels; without any, the least gain that can be proven at all.
+    """
+    start = story.history.start
+    assert start is not None
+    reading, level, n_max = reading_of(start), account_of(start).level, start.measured["n_max"]
+    if reading.kind == "exact":
+        return None
+    spreads = [moments.pstdev(gains) for duel in story.duels.values() if len(gains := duel.gains(1)) >= 5]
+    if spreads:
+        found = statistics.smallest_detectable_gain(reading, level, n_max, moments.median(spreads))
+    else:
+        found = statistics.smallest_provable_gain(reading, level, n_max)
+    return found if found < float("inf") else None

@@ -1,0 +1,149 @@
+"""`evolve log`: the events, one a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from evolve.cli.runs import find
+from evolve.cli.screen import dollars, duration, number, one_line, screen, signed, with_interval
+from evolve.cli.story import Story
+from evolve.history import failure_kind, trial_of
+from evolve.types import Event, Trial
+from populations.ledger import GitLedger
+
+
+def log(run: str, *, as_json: bool) -> None:
+    """Print the events of a run."""
+    out = screen()
+    with GitLedger.read(find(run)) as ledger:
+        if as_json:
+            out.lines(json.dumps(record, allow_nan=False) for record in records(ledger))
+        elif out.is_terminal:
+            out.lines(
+                line if len(line) <= out.width else line[: out.width - 1] + "…" for line in lines(ledger)
+            )
+        else:
+            out.lines(lines(ledger))
+
+
+def records(ledger: GitLedger) -> Iterator[dict[str, Any]]:
+    """One object an event, as `evolve log --json` promises; keys that do not apply are absent."""
+    story = Story()
+    for event in ledger.events():
+        story.tell(event)
+        decision, measured = event.decision, event.measured
+        kind, _, step = event.kind.partition("_")
+        record: dict[str, Any] = {"event": event.index, "kind": kind, "elapsed": measured.get("elapsed")}
+        if event.kind == "trial":
+            trial = trial_of(event, story.sign)
+            cases = len(trial.evaluation.scores) if trial.evaluation else 0
+            record |= {
+                "trial": trial.index,
+                "variant": trial.variant,
+                "parents": list(trial.parents),
+                "operator": trial.operator,
+                "score": trial.evaluation.mean if trial.evaluation and trial.value is not None else None,
+                "cases": cases,
+                "failure": None if trial.verdict == "evaluated" else failure_kind(trial),
+                "usd": trial.usd,
+                "seconds": round(sum(trial.evaluation.seconds), 6) if trial.evaluation else 0.0,
+                "verdict": trial.verdict,
+                "idea": trial.idea,
+            }
+        elif kind == "duel":
+            duel = story.duels[decision["duel"]]
+            record |= {
+                "step": step,
+                "duel": duel.number,
+                "variant": duel.challenger,
+                "champion": duel.champion,
+            }
+            record |= {
+                "level": duel.level,
+                "cases": decision.get("count", 0),
+                "verdict": decision.get("verdict"),
+            }
+        elif kind in ("promotion", "demotion"):
+            record |= {key: decision.get(key) for key in ("promotion", "variant", "champion", "duel")}
+        elif kind == "proposal":
+            record |= {key: decision.get(key) for key in ("trial", "parents", "operator")}
+            record["usd"] = measured.get("usd", 0.0)
+        elif kind == "sealed":
+            record |= {
+                "variant": decision["champion"],
+                "cases": decision["count"],
+                "score": measured["confirmed"],
+            }
+        elif kind == "stop":
+            record["reason"] = decision["reason"]
+        yield record
+
+
+def lines(ledger: GitLedger) -> Iterator[str]:
+    """One line an event, for people."""
+    story = Story()
+    for event in ledger.events():
+        story.tell(event)
+        elapsed = duration(event.measured.get("elapsed", 0.0))
+        kind = event.kind.partition("_")[0]
+        if kind == "duel":
+            kind = f"duel {event.decision['duel']}"
+        yield f"{event.index:>6}  {elapsed:>11}  {kind:<10} {one_line(_words(event, story))}".rstrip()
+
+
+def _words(event: Event, story: Story) -> str:
+    decision, measured = event.decision, event.measured
+    match event.kind:
+        case "start":
+            name, seed, claim = decision["problem"]["name"], decision["seed"], decision["claim"]
+            return f"{name}, seed {seed}, claim {claim}, sandbox {measured['sandbox']}"
+        case "proposal":
+            cost = dollars(measured.get("usd", 0.0))
+            return f"for trial {decision['trial']} by {decision['operator']}, {cost}"
+        case "trial":
+            return _trial(event, story)
+        case "duel_open":
+            level = f"level {decision['level']:.2g}"
+            return f"{decision['challenger']} challenges {decision['champion']}, {level}"
+        case "duel_batch":
+            gains = story.duels[decision["duel"]].gains(story.sign, decision["phase"])[-decision["count"] :]
+            what = "check pairs" if decision["phase"] == "check" else "pairs"
+            return f"{len(gains)} {what}, mean gain {signed(sum(gains) / len(gains))}"
+        case "duel_close":
+            duel = story.duels[decision["duel"]]
+            words = f"{decision['verdict']} after {decision['n']} pairs"
+            if duel.gain is None:
+                return words
+            return f"{words}, gain {with_interval(duel.gain, duel.gain_interval, sign=True)}"
+        case "promotion":
+            return f"{decision['promotion']}: {decision['variant']} replaces {decision['champion']}"
+        case "demotion":
+            return f"check pairs undo {decision['variant']}: back to {decision['champion']}"
+        case "sealed":
+            confirmed = with_interval(measured["confirmed"], measured["interval"])
+            return f"{decision['champion']}: {confirmed} on {decision['count']} sealed draws"
+        case "resume":
+            changes = decision.get("changes", {})
+            return ", ".join(f"{key} {value}" for key, value in changes.items()) or "as before"
+        case "stop":
+            return str(decision["reason"])
+        case _:
+            return ""
+
+
+def _trial(event: Event, story: Story) -> str:
+    trial = trial_of(event, story.sign)
+    name = trial.variant or f"{trial.index}"
+    if trial.value is None:
+        why = f"{trial.operator}: {_why(trial) or trial.idea}"
+        return f"{name:<12} {failure_kind(trial):<20} {why}"
+    gain = story.gain(trial)
+    score = number(story.score(trial.variant)) + (f" ({signed(gain)})" if gain is not None else "")
+    return f"{name:<12} {score:<20} {trial.operator}: {trial.idea}".rstrip(": ")
+
+
+def _why(trial: Trial) -> str:
+    failures = [trial.failure, *(trial.evaluation.failures if trial.evaluation else ())]
+    return next((failure.detail for failure in failures if failure is not None), "")

@@ -1,0 +1,258 @@
+"""`evolve show`, `champion`, `diff` and `blame`: what a run found, read back from its repository."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from rich.console import RenderableType
+from rich.syntax import Syntax
+from rich.text import Text
+
+from evolve.cli.evidence import Evidence, reading_of
+from evolve.cli.runs import Record
+from evolve.cli.screen import (
+    Screen,
+    dollars,
+    dot_plot,
+    duration,
+    facts,
+    harmless,
+    number,
+    odds,
+    one_line,
+    screen,
+    signed,
+    sparkline,
+    with_interval,
+)
+from evolve.cli.story import Duel, Story
+from evolve.cli.summary import summary
+from evolve.history import failure_kind
+from evolve.result import champion as champion_entry
+from evolve.types import BadInput, Files, Trial
+
+PLOT_WIDTH = 61
+
+
+def show_run(run: str) -> None:
+    """Print what the run found."""
+    with Record.read(run) as record:
+        screen().print(summary(record.story, record.result(), record.unit))
+
+
+def show_variant(run: str, name: str) -> None:
+    """Print one variant: scores, duels, program, prompt and reply."""
+    out = screen()
+    with Record.read(run) as record:
+        id = record.variant(name)
+        story, trial = record.story, record.story.history.variants[id]
+        out.print(_heading(record, trial))
+        out.print(facts(_facts(story, trial)))
+        evidence = Evidence()
+        for duel in story.duels.values():
+            if duel.challenger == id:
+                out.print()
+                for part in duel_parts(story, duel, evidence):
+                    out.print(part)
+        if feedback := (trial.evaluation.feedback if trial.evaluation else ""):
+            _section(out, "feedback")
+            out.print(harmless(feedback), soft_wrap=True)
+        for path, data in record.ledger.variant(id).files.items():
+            _section(out, path)
+            _program(out, path, data, numbers=True)
+        if (event := story.proposals.get(trial.index)) is not None:
+            for path in ("prompt.md", "reply.md"):
+                _section(out, path)
+                out.print(harmless(record.ledger.file(event, path).decode(errors="replace")), soft_wrap=True)
+
+
+def champion(run: str, *, leader: bool, as_json: bool, write: Path | None) -> None:
+    """Print or write the champion's, or the leader's, program."""
+    out = screen()
+    with Record.read(run) as record:
+        story = record.story
+        id = story.leader() if leader else story.champion
+        if id is None:
+            raise BadInput("RUN", "a run whose seed has been evaluated", run)
+        files = record.ledger.variant(id).files
+        if write is not None:
+            write_files(files, write)
+        if as_json:
+            entry = record.result()["leader"] if leader else champion_entry(story.history)
+            texts = {path: data.decode(errors="replace") for path, data in files.items()}
+            out.lines([json.dumps({**(entry or {"id": id}), "files": texts}, allow_nan=False)])
+        elif write is not None:
+            out.print(f"{id}: {', '.join(files)} written to {write}", soft_wrap=True)
+        else:
+            _programs(out, files)
+
+
+def diff(run: str, a: str, b: str | None) -> None:
+    """Print what changed between two variants; with one, between its parent and itself."""
+    from populations.lineage import diff as difference
+
+    out = screen()
+    with Record.read(run) as record:
+        first = record.variant(a)
+        if b is None:
+            parents = record.story.history.variants[first].parents
+            if not parents:
+                raise BadInput("A", "a variant that has a parent, or two variants", f"{first}, the seed")
+            first, second = parents[0], first
+        else:
+            second = record.variant(b)
+        text = difference(record.ledger, first, second)
+        for line in text.splitlines():
+            style = {"+": "good", "-": "bad", "@": "name"}.get(line[:1], "none")
+            out.print(
+                Text(harmless(line), style="key" if line[:3] in ("+++", "---") else style), soft_wrap=True
+            )
+
+
+def blame(run: str, file: str, variant: str | None) -> None:
+    """Print each line of a file with the variant that brought it, its gain and its idea."""
+    raise NotImplementedError
+
+
+# ------------------------------------------------------------------------------------------- a variant
+
+
+def _heading(record: Record, trial: Trial) -> Text:
+    story = record.story
+    text = Text.assemble((trial.variant or "", "name"), "  ", (number(story.score(trial.variant)), "key"))
+    text.append(f" {record.unit}" if record.unit else "")
+    gain = story.gain(trial)
+    if gain is not None:
+        text.append(
+            f"  {signed(gain)} over its parent", style="good" if gain > 0 else "bad" if gain < 0 else "quiet"
+        )
+    if trial.variant == story.champion:
+        text.append("  champion", style="good")
+    return text
+
+
+def _facts(story: Story, trial: Trial) -> Iterator[tuple[str, Text | str]]:
+    if trial.index:
+        yield "made by", f"{one_line(trial.operator)}, trial {trial.index}"
+    else:
+        yield "made by", "you: the seed"
+    if trial.idea:
+        yield "idea", one_line(trial.idea)
+    if trial.parents:
+        yield "parents", ", ".join(f"{parent} ({number(story.score(parent))})" for parent in trial.parents)
+    evaluation = trial.evaluation
+    if evaluation is not None:
+        spread = f", from {number(min(evaluation.scores))} to {number(max(evaluation.scores))}"
+        cases = len(evaluation.scores)
+        yield "cases", f"{cases} search case{'s' * (cases > 1)}{spread if cases > 1 else ''}"
+        failed = [failure for failure in evaluation.failures if failure is not None]
+        if failed:
+            yield (
+                "failed",
+                Text(f"{len(failed)}: {failed[0].kind}: {one_line(failed[0].detail)}", style="bad"),
+            )
+        yield "time", f"{trial.seconds_a_case * 1000:.3g} ms a case"
+        for name, value in evaluation.metrics.items():
+            yield one_line(name), number(value)
+    if trial.verdict != "evaluated" and evaluation is None:
+        yield "failed", Text(failure_kind(trial), style="bad")
+    if trial.usd:
+        yield "cost", dollars(trial.usd)
+    children = sum(trial.variant in other.parents for other in story.history.variants.values())
+    if children:
+        yield "children", f"{children}"
+    for promotion in story.promotions:
+        if promotion.variant == trial.variant:
+            undone = ", undone by its check pairs" if promotion.undone else ""
+            replaced = (
+                f"number {promotion.number}, replaced {promotion.before}, after {duration(promotion.elapsed)}"
+            )
+            yield "promoted", Text(replaced + undone, style="note" if undone else "good")
+
+
+def duel_parts(story: Story, duel: Duel, evidence: Evidence) -> Iterator[RenderableType]:
+    """A duel told: how it ended, its pairs as dots, its evidence against the threshold, its check pairs."""
+    ends = {
+        None: "still open",
+        "promoted": "proven better",
+        "undone": "proven better, then undone by its check pairs",
+        "futile": "given up: could not have been proven with the pairs left",
+        "budget": "not proven with the pairs that it had",
+        "overtaken": "overtaken: another became champion meanwhile",
+        "stopped": "stopped with the run",
+    }
+    assert story.history.start is not None
+    yield Text.assemble((f"duel {duel.number} against {duel.champion}", "key"), f": {ends[duel.verdict]}")
+    path = evidence.path(story, duel)
+    gains = duel.gains(story.sign)
+    if path:
+        needed = -math.log(duel.level)
+        yield (
+            f"{len(path)} pairs on fresh draws; evidence {odds(path[-1])} of the {odds(needed)} needed "
+            f"at level {duel.level:.2g}"
+        )
+        yield ""
+        yield Text(f"  {'worse':<{PLOT_WIDTH // 2}} {'better':>{PLOT_WIDTH // 2}}", style="quiet")
+        for row in dot_plot(gains, PLOT_WIDTH):
+            yield "  " + row
+        yield ""
+        line = sparkline([max(0.0, log_e) for log_e in path], 0.0, needed, PLOT_WIDTH - 9)
+        yield Text.assemble(("  evidence ", "quiet"), line)
+        mean = sum(gains) / len(gains)
+        yield Text(
+            f"  mean gain of the pairs {signed(mean)}: flattered, because evidence chose when to stop",
+            style="quiet",
+        )
+    if duel.gain is not None:
+        text = with_interval(duel.gain, duel.gain_interval, sign=True)
+        yield Text.assemble("gain on ", f"{len(duel.pairs['check'][0])} further check pairs: ", (text, "key"))
+    if duel.verdict in ("promoted", "undone"):
+        yield f"the claim: {reading_of(story.history.start).says}"
+    if any(duel.retries.values()):
+        sides = " and ".join(f"{count} of the {side}'s" for side, count in duel.retries.items() if count)
+        yield Text(f"runs repeated after the machinery failed: {sides}", style="note")
+
+
+def write_files(files: Files, folder: Path) -> None:
+    """Write a program's files into a new or empty folder."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BadInput("--write", "a new or empty folder", f"{folder}")
+    for path in files:
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise BadInput("RUN", "paths inside the program's folder", repr(path))
+    for path, data in files.items():
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+
+
+def _programs(out: Screen, files: Files) -> None:
+    """Program files; piped, a single one comes out byte for byte."""
+    if not out.is_terminal and len(files) == 1:
+        out.raw(next(iter(files.values())))
+        return
+    for path, data in files.items():
+        if len(files) > 1:
+            _section(out, path)
+        _program(out, path, data, numbers=False)
+
+
+def _section(out: Screen, title: str) -> None:
+    out.print()
+    out.print(Text(f"── {one_line(title)} ".ljust(min(out.width, 80), "─"), style="quiet"))
+
+
+def _program(out: Screen, path: str, data: bytes, *, numbers: bool) -> None:
+    text = harmless(data.decode(errors="replace"))
+    if not out.is_terminal:
+        out.out(text.removesuffix("\n"), highlight=False)
+        return
+    lexer = Syntax.guess_lexer(path, text)
+    out.print(
+        Syntax(
+            text, lexer, theme="ansi_dark", background_color="default", line_numbers=numbers, word_wrap=True
+        )
+    )

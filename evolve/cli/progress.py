@@ -1,0 +1,260 @@
+"""What a run shows while it runs, on standard error: a live display, or plain lines without a terminal.
+
+Both hear every event in the loop's own thread, so hearing is an append to a queue (the live one) or a fold of
+some microseconds (the plain one). The live display folds and draws in its own thread, a few times a second.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from evolve.budget import Budget
+from evolve.cli.evidence import Evidence
+from evolve.cli.screen import bar, dollars, duration, number, odds, one_line, signed
+from evolve.cli.story import Duel, Story
+from evolve.types import Event
+from fitness.problem import Problem
+
+CHECK_PAIRS = 30  # fresh pairs after a promotion's decision
+DRAWS_A_SECOND = 5
+_LINE_EVERY_SECONDS = 10.0
+_MOST_OPERATORS = 6
+
+
+class LiveProgress:
+    """A few lines at the bottom of the terminal that show where the run stands."""
+
+    def __init__(self, problem: Problem, budget: Budget, console: Console) -> None:
+        self.story = Story()
+        self._problem = problem
+        self._budget = budget
+        self._heard: deque[Event] = deque()
+        self._evidence = Evidence()
+        self._newest = (0.0, time.monotonic())  # the run's seconds, and when we learned of them
+        self._live = Live(
+            console=console,
+            get_renderable=self._draw,
+            refresh_per_second=DRAWS_A_SECOND,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+        self._fold()
+
+    def tell(self, event: Event) -> None:
+        """Hear one event: nothing but an append, which is atomic."""
+        self._heard.append(event)
+
+    def _fold(self) -> None:
+        while self._heard:
+            event = self._heard.popleft()
+            self.story.tell(event)
+            self._newest = (event.measured.get("elapsed", self._newest[0]), time.monotonic())
+
+    def _draw(self) -> RenderableType:
+        self._fold()
+        elapsed, at = self._newest
+        # Up to a pause of the whole machinery: then the clock must not run on alone.
+        return draw(self.story, self._problem, self._budget, self._evidence, elapsed + time.monotonic() - at)
+
+
+def draw(
+    story: Story, problem: Problem, budget: Budget, evidence: Evidence, elapsed: float
+) -> RenderableType:
+    """The live display."""
+    if story.history.start is None:
+        return Text(f"{problem.name}: starting ...", style="quiet")
+    lines = Table.grid(padding=(0, 1))
+    lines.add_column(style="quiet", no_wrap=True, min_width=9)
+    lines.add_column(no_wrap=True, overflow="ellipsis")
+    lines.add_row("champion", champion_line(story, problem))
+    if (leader := leader_line(story)) is not None:
+        lines.add_row("leader", leader)
+    for duel in story.open_duels():
+        lines.add_row(f"duel {duel.number}", duel_line(story, duel, evidence))
+    lines.add_row("trials", trials_line(story))
+    if failures := story.history.failures:
+        lines.add_row(
+            "", Text(", ".join(f"{n} {kind}" for kind, n in failures.most_common(4)), style="quiet")
+        )
+    if story.operators:
+        lines.add_row("operators", operators_table(story))
+    lines.add_row("budget", budget_line(story, budget, elapsed))
+    heading = Text.assemble(
+        (problem.name, "key"), f"  seed {story.start.get('seed', 0)}  ", (direction(problem), "quiet")
+    )
+    return Group(heading, lines)
+
+
+class PlainProgress:
+    """One line at every promotion and, where something happens, one about every ten seconds."""
+
+    def __init__(self, problem: Problem, budget: Budget, console: Console) -> None:
+        self.story = Story()
+        self._problem = problem
+        self._budget = budget
+        self._console = console
+        self._next_line = time.monotonic() + _LINE_EVERY_SECONDS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def tell(self, event: Event) -> None:
+        """Hear one event, and say so if people would want to know."""
+        story = self.story
+        story.tell(event)
+        if event.kind == "trial" and event.decision["trial"] == 0:
+            self._say(
+                event, f"seed {story.champion}: {number(story.score(story.champion))} {self._problem.unit}"
+            )
+        elif event.kind == "promotion":
+            promotion = story.promotions[-1]
+            gain = story.gain_over(promotion.variant, promotion.before)
+            self._say(
+                event,
+                f"promotion {promotion.number}: {promotion.variant} replaces {promotion.before}, "
+                f"search score {number(story.score(promotion.variant))} ({signed(gain)})",
+            )
+        elif event.kind == "demotion":
+            self._say(event, f"promotion {event.decision['promotion']} undone by its check pairs")
+        elif time.monotonic() >= self._next_line:
+            failed = sum(story.history.failures.values())
+            champion = f"champion {story.champion} {number(story.score(story.champion))}"
+            self._say(
+                event,
+                f"{story.history.trials} trials ({failed} without a score), {champion}, "
+                f"{len(story.open_duels())} open duels, {story.rate():.1f} evaluations/s",
+            )
+
+    def _say(self, event: Event, line: str) -> None:
+        self._next_line = time.monotonic() + _LINE_EVERY_SECONDS
+        elapsed = duration(event.measured.get("elapsed", 0.0))
+        self._console.out(f"[{elapsed}] {line}", highlight=False)
+
+
+# ------------------------------------------------------------------------------------- parts of the display
+
+
+def direction(problem: Problem) -> str:
+    """What is better, in words."""
+    less = "less" if problem.sign < 0 else "more"
+    return f"{problem.unit or 'score'}, {less} is better"
+
+
+def champion_line(story: Story, problem: Problem) -> Text:
+    """The champion, its search score, and what has been proven so far."""
+    if story.champion is None:
+        return Text("evaluating the seed ...", style="quiet")
+    line = Text.assemble((story.champion, "name"), "  ", (number(story.score(story.champion)), "key"))
+    proven = [promotion for promotion in story.promotions if not promotion.undone]
+    if proven:
+        gain = story.gain_over(story.champion, story.history.seed)
+        line.append(f"  {signed(gain)} over the seed", style="good" if gain and gain > 0 else "bad")
+        line.append(f"  {len(proven)} promotion{'s' * (len(proven) > 1)}", style="quiet")
+    else:
+        line.append("  the seed, nothing proven yet", style="quiet")
+    return line
+
+
+def leader_line(story: Story) -> Text | None:
+    """Who does better than the champion on the search cases, and has not proven it."""
+    leader = story.leader()
+    ahead = story.gain_over(leader, story.champion)
+    if leader is None or ahead is None or ahead <= 0:
+        return None
+    return Text.assemble((leader, "name"), f"  {number(story.score(leader))}  ", ("not proven", "quiet"))
+
+
+def duel_line(story: Story, duel: Duel, evidence: Evidence) -> Text:
+    """An open duel: evidence as a bar towards its threshold."""
+    if duel.promotion is not None or duel.pairs["check"][0]:
+        done = len(duel.pairs["check"][0])
+        return Text.assemble(
+            (duel.challenger, "name"),
+            " ",
+            bar(done / CHECK_PAIRS),
+            f" proven; {done} of {CHECK_PAIRS} check pairs",
+        )
+    log_e, needed = evidence.log_e(story, duel), -math.log(duel.level)
+    return Text.assemble(
+        (duel.challenger, "name"),
+        " ",
+        bar(log_e / needed),
+        f" evidence {odds(log_e)} of {odds(needed)}, {duel.n} pairs",
+    )
+
+
+def trials_line(story: Story) -> Text:
+    """Trials, those without a score, the rate."""
+    history = story.history
+    failed = sum(history.failures.values())
+    return Text.assemble(
+        (f"{history.trials:,}", "key"),
+        f"  {failed:,} without a score  ",
+        (f"{story.rate():.1f}", "key"),
+        " evaluations/s",
+    )
+
+
+def operators_table(story: Story) -> Table:
+    """Each operator's share of the trials, and what came of them."""
+    table = Table.grid(padding=(0, 2))
+    for _ in range(5):
+        table.add_column(no_wrap=True)
+    total = sum(work.trials for work in story.operators.values())
+    most = sorted(story.operators.items(), key=lambda item: -item[1].trials)[:_MOST_OPERATORS]
+    for name, work in most:
+        table.add_row(
+            Text(one_line(name), style="name"),
+            f"{work.trials / total:4.0%} of trials",
+            f"{work.better / work.trials:4.0%} improve",
+            f"best {signed(work.best_gain)}" if work.better else "",
+            f"{work.promotions} promoted" if work.promotions else "",
+        )
+    return table
+
+
+def budget_line(story: Story, budget: Budget, elapsed: float) -> Text:
+    """What is spent of what may be; the budget that is nearest to its end as a bar."""
+    spent = {"trials": float(story.history.trials), "seconds": elapsed, "usd": story.history.usd}
+    limits = {name: limit for name in spent if (limit := getattr(budget, name)) is not None}
+    if not limits:
+        return Text(
+            f"none: {duration(elapsed)} so far, Ctrl-C ends the run and keeps everything", style="quiet"
+        )
+    share = max(spent[name] / limit for name, limit in limits.items())
+    words = {
+        "trials": lambda value: f"{value:,.0f}",
+        "seconds": duration,
+        "usd": dollars,
+    }
+    unit = {"trials": " trials", "seconds": "", "usd": ""}
+    texts = [
+        f"{words[name](spent[name])} of {words[name](limit)}{unit[name]}" for name, limit in limits.items()
+    ]
+    if "seconds" not in limits:
+        texts.append(duration(elapsed))
+    return Text.assemble(bar(share), " ", ", ".join(texts))

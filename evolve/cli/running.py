@@ -1,0 +1,57 @@
+"""`evolve run`: progress while it runs, the table or the object when it ends."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from evolve.budget import Budget
+from evolve.cli.progress import LiveProgress, PlainProgress
+from evolve.cli.screen import screen, status
+from evolve.cli.summary import summary
+from evolve.run import RunOptions, run
+from fitness.problem import load
+
+
+def run_and_show(options: RunOptions, *, as_json: bool) -> dict[str, Any]:
+    """Run, show, and return what came out."""
+    problem = load(options.problem)
+    budget = Budget(options.trials, options.seconds, options.usd)
+    console = status()
+    live = console.is_terminal and not console.is_dumb_terminal
+    progress = (LiveProgress if live else PlainProgress)(problem, budget, console)
+    with progress:
+        result = run(options, [progress])
+    out = screen()
+    if as_json:
+        out.lines([json.dumps(result, allow_nan=False)])
+    else:
+        out.print(summary(progress.story, result, problem.unit, again(options, result)))
+    return result
+
+
+def again(options: RunOptions, result: Mapping[str, Any]) -> str:
+    """The command that goes on with the run: the same, with twice of the budget that is spent."""
+    words = ["evolve", "run", options.problem]
+    given = {
+        "--to": options.to,
+        "--seed": options.seed or None,
+        "--workers": options.workers,
+        "--operators": ",".join(options.operators or ()) or None,
+        "--population": options.population,
+        "--sandbox": options.sandbox if options.sandbox != "auto" else None,
+        "--baseline": options.baseline,
+    }
+    for budget in ("trials", "seconds", "usd"):
+        limit = getattr(options, budget)
+        given[f"--{budget}"] = 2 * limit if limit and result["stopped_by"] == budget else limit
+    for option, value in given.items():
+        if value is not None:
+            words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    for model in options.models:
+        words += ["--model", model]
+    if options.trust:
+        words.append("--i-trust-the-programs")
+    return shlex.join(words)

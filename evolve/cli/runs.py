@@ -1,0 +1,102 @@
+"""Finding a run by what people type, and reading it back."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self, cast
+
+from evolve.cli.story import Story
+from evolve.result import summary
+from evolve.types import BadInput, Json
+from fitness.gate import DuelGate, OpenGate
+from populations.ledger import GitLedger
+
+RUNS = Path("runs")
+
+
+def find(run: str) -> Path:
+    """The repository of a run: a path, or a name under runs/, with or without .git.
+
+    Raises BadInput that offers the nearest runs.
+    """
+    for path in (Path(run), Path(run + ".git"), RUNS / run, RUNS / (run + ".git")):
+        if (path / "objects").is_dir() and (path / "HEAD").is_file():
+            return path
+        if (path / ".git" / "objects").is_dir():  # a clone with a working tree
+            return path / ".git"
+    known = sorted(path.name.removesuffix(".git") for path in RUNS.glob("*.git"))
+    near = get_close_matches(Path(run).name.removesuffix(".git"), known, 5, 0.4) or known[:8]
+    raise BadInput("RUN", f"a run ({', '.join(near) if near else 'none under runs/ yet'})", run)
+
+
+@dataclass(slots=True)
+class Record:
+    """A run read back: its ledger, its story, what its problem says."""
+
+    path: Path
+    ledger: GitLedger
+    story: Story
+    table: dict[str, Any]  # problem.toml as recorded
+
+    @classmethod
+    def read(cls, run: str) -> Self:
+        """Read a run; see `find`. Raises LedgerError where its history is damaged."""
+        path = find(run)
+        ledger = GitLedger.read(path)
+        story = Story()
+        for event in ledger.events():
+            story.tell(event)
+        if story.history.start is None:
+            raise BadInput("RUN", "a run that has started", f"{run}, which holds no event")
+        return cls(path, ledger, story, tomllib.loads(ledger.file(0, "problem/problem.toml").decode()))
+
+    @property
+    def unit(self) -> str:
+        """Of the scores."""
+        return str(self.table.get("unit", ""))
+
+    def result(self) -> dict[str, Json]:
+        """The object that `evolve run --json` prints, as it would be now."""
+        history = self.story.history
+        assert history.start is not None
+        baseline = history.start.measured["settings"].get("baseline")
+        gate = OpenGate() if baseline == "hill-climb" else DuelGate()
+        for event in self.ledger.events():
+            gate.tell(event)
+        decision, measured = history.start.decision, history.start.measured
+        problem = SimpleNamespace(name=decision["problem"]["name"], claim=decision["claim"])
+        executor = SimpleNamespace(level=measured["sandbox"])
+        return summary(
+            cast(Any, problem), self.ledger, gate, history, self.story.stopped_by, cast(Any, executor)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ledger.close()
+
+    def variant(self, name: str) -> str:
+        """The id that `name` means: an id, its beginning, a trial's number, champion, leader or seed."""
+        story, known = self.story, self.story.history.variants
+        words = {"champion": story.champion, "leader": story.leader(), "seed": story.history.seed}
+        if (found := words.get(name)) is not None:
+            return found
+        matches = [id for id in known if id == name or id.split("-")[0] == name]
+        matches = matches or [id for id in known if id.startswith(name)]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise BadInput(
+                "VARIANT", f"one variant ({', '.join(matches[:6])})", f"{name!r}, which is several"
+            )
+        near = get_close_matches(name, known, 3, 0.6)
+        raise BadInput(
+            "VARIANT", f"{' or '.join(near) if near else 'an id, champion, leader or seed'}", repr(name)
+        )

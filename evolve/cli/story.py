@@ -1,0 +1,198 @@
+"""What people see of a run: a fold over its events, for live progress and for everything that looks back."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from evolve.history import History
+from evolve.types import Event, Json, Trial
+
+_WINDOW_SECONDS = 10.0  # over which a rate is taken
+
+
+@dataclass(slots=True)
+class Duel:
+    """A duel's pairs so far, raw, and how it ended."""
+
+    number: int
+    challenger: str
+    champion: str
+    level: float
+    opened: int  # index of the event
+    pairs: dict[str, tuple[list[float], list[float]]] = field(  # phase -> scores of (challenger, champion)
+        default_factory=lambda: {"duel": ([], []), "check": ([], [])}
+    )
+    retries: dict[str, int] = field(default_factory=lambda: {"challenger": 0, "champion": 0})
+    verdict: str | None = None  # None: open
+    promotion: int | None = None
+    gain: float | None = None  # from the check pairs
+    gain_interval: tuple[float, float] | None = None
+    log_e: float | None = None  # at the end
+
+    @property
+    def n(self) -> int:
+        """Pairs that the decision saw or may see."""
+        return len(self.pairs["duel"][0])
+
+    def gains(self, sign: int, phase: str = "duel") -> list[float]:
+        """How much better the challenger was, a value a pair."""
+        challenger, champion = self.pairs[phase]
+        return [sign * (a - b) for a, b in zip(challenger, champion, strict=True)]
+
+
+@dataclass(slots=True)
+class Promotion:
+    """A champion's coming, and going where it was undone."""
+
+    number: int
+    variant: str
+    before: str  # the champion that it replaced
+    duel: int | None  # None: an artifact, re-scored exactly
+    event: int
+    elapsed: float
+    undone: bool = False
+
+
+@dataclass(slots=True)
+class Work:
+    """What an operator did."""
+
+    trials: int = 0
+    better: int = 0  # children that scored more than their best parent on the search cases
+    best_gain: float = 0.0  # over the best parent
+    promotions: int = 0
+
+
+class Story:
+    """Folds events. Scores are raw; gains are positive where better."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.duels: dict[int, Duel] = {}
+        self.promotions: list[Promotion] = []
+        self.operators: dict[str, Work] = {}
+        self.events_of: dict[str, int] = {}  # variant -> index of the event of its trial
+        self.proposals: dict[int, int] = {}  # trial -> index of the event that holds its prompt and reply
+        self.stopped_by: str | None = None
+        self._rates: deque[tuple[float, int]] = deque([(0.0, 0)])
+
+    @property
+    def sign(self) -> int:
+        """-1 where less is better."""
+        return self.history.sign
+
+    @property
+    def champion(self) -> str | None:
+        """Id of the best proven variant; None before the seed has been evaluated."""
+        return self.history.champion
+
+    @property
+    def start(self) -> Json:
+        """The `decision` part of the start event."""
+        return self.history.start.decision if self.history.start else {}
+
+    def tell(self, event: Event) -> None:
+        """Fold one event."""
+        trial = self.history.tell(event)
+        decision, measured = event.decision, event.measured
+        match event.kind:
+            case "trial":
+                assert trial is not None
+                self._trial(trial, event.index)
+            case "proposal":
+                self.proposals[decision["trial"]] = event.index
+            case "duel_open":
+                number = decision["duel"]
+                self.duels[number] = Duel(
+                    number, decision["challenger"], decision["champion"], decision["level"], event.index
+                )
+            case "duel_batch":
+                duel = self.duels[decision["duel"]]
+                for mine, new in zip(
+                    duel.pairs[decision["phase"]], (measured["challenger"], measured["champion"]), strict=True
+                ):
+                    mine.extend(new)
+                for side, count in measured.get("retries", {}).items():
+                    duel.retries[side] += count
+            case "promotion":
+                self._promotion(event)
+            case "demotion":
+                for promotion in self.promotions:
+                    promotion.undone |= promotion.number == decision["promotion"]
+            case "duel_close":
+                duel = self.duels[decision["duel"]]
+                duel.verdict = decision["verdict"]
+                duel.promotion = decision.get("promotion")
+                duel.log_e = measured.get("log_e")
+                duel.gain = measured.get("duel_gain")
+                duel.gain_interval = measured.get("duel_gain_interval")
+            case "resume":
+                self.stopped_by = None
+            case "stop":
+                self.stopped_by = decision["reason"]
+            case _:
+                pass
+        elapsed = measured.get("elapsed", 0.0)
+        self._rates.append((elapsed, self.history.evaluations))
+        while self._rates[0][0] < elapsed - _WINDOW_SECONDS and len(self._rates) > 2:
+            self._rates.popleft()
+
+    def score(self, variant: str | None) -> float | None:
+        """Mean raw score on the search cases; None where it has none."""
+        trial = self.history.variants.get(variant or "")
+        return trial.evaluation.mean if trial and trial.evaluation and trial.value is not None else None
+
+    def gain_over(self, variant: str | None, other: str | None) -> float | None:
+        """How much better a variant is than another on the search cases."""
+        mine, theirs = self.score(variant), self.score(other)
+        return None if mine is None or theirs is None else self.sign * (mine - theirs)
+
+    def gain(self, trial: Trial) -> float | None:
+        """How much better a trial's variant is than its best parent on the search cases."""
+        gains = [
+            gain for parent in trial.parents if (gain := self.gain_over(trial.variant, parent)) is not None
+        ]
+        return min(gains, default=None)
+
+    def leader(self) -> str | None:
+        """The variant that does best on the search cases, proven or not."""
+        scored = [t for t in self.history.variants.values() if t.value is not None]
+        return max(scored, key=lambda t: (t.value, -t.index)).variant if scored else None
+
+    def open_duels(self) -> list[Duel]:
+        """Duels that are not decided, and decided ones whose check pairs are still coming in."""
+        return [duel for duel in self.duels.values() if duel.verdict is None]
+
+    def rate(self) -> float:
+        """Evaluations a second, lately."""
+        (then, before), (now, after) = self._rates[0], self._rates[-1]
+        return (after - before) / (now - then) if now > then else 0.0
+
+    def _trial(self, trial: Trial, index: int) -> None:
+        if trial.variant is not None:
+            self.events_of.setdefault(trial.variant, index)
+        if trial.index == 0:
+            return
+        work = self.operators.setdefault(trial.operator, Work())
+        work.trials += 1
+        gain = self.gain(trial)
+        if gain is not None and gain > 0:
+            work.better += 1
+            work.best_gain = max(work.best_gain, gain)
+
+    def _promotion(self, event: Event) -> None:
+        decision = event.decision
+        self.promotions.append(
+            Promotion(
+                decision["promotion"],
+                decision["variant"],
+                decision["champion"],
+                decision["duel"],
+                event.index,
+                event.measured.get("elapsed", 0.0),
+            )
+        )
+        trial = self.history.variants.get(decision["variant"])
+        if trial is not None and trial.operator in self.operators:
+            self.operators[trial.operator].promotions += 1

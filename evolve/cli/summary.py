@@ -1,0 +1,172 @@
+"""The table at the end of a run and of `evolve show RUN`: what was found, how sure it is, what to type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from evolve.cli.evidence import account_of, reading_of, smallest_effect
+from evolve.cli.screen import dollars, duration, facts, number, signed, with_interval
+from evolve.cli.story import Story
+from evolve.types import Json
+
+
+def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | None = None) -> RenderableType:
+    """The table from the object that `--json` prints.
+
+    `again`: the command that goes on with the run, where it is known.
+    """
+    rows: list[tuple[str, Text | str]] = [
+        (
+            "seed",
+            Text.assemble(
+                (story.history.seed, "name"), f"  {number(result['seed_score'])} on the search cases"
+            ),
+        ),
+        *_champion(story, result, unit),
+        *_leader(result),
+        ("promotions", _promotions(story, result)),
+        ("work", _work(result)),
+        ("sandbox", _sandbox(str(result["sandbox"]))),
+        ("run", Text.assemble(str(result["run"]), (f"  head {str(result['head'])[:16]}", "quiet"))),
+    ]
+    heading = Text.assemble((str(result["problem"]), "key"), f"  {unit or 'score'}, ", _direction(story))
+    parts: list[RenderableType] = [heading, Text(), facts(rows)]
+    if not result["promotions"]:
+        parts += [Text(), _nothing(story, unit)]
+    parts += [Text(), _next(story, result, again)]
+    return Group(*parts)
+
+
+def _direction(story: Story) -> str:
+    return "less is better" if story.sign < 0 else "more is better"
+
+
+def _champion(story: Story, result: Mapping[str, Json], unit: str) -> list[tuple[str, Text | str]]:
+    champion = result["champion"]
+    name = Text(champion["id"], style="name")
+    if champion["id"] == story.history.seed:
+        name.append("  the seed itself", style="quiet")
+    else:
+        name.append(f"  {number(champion['score'])} on the search cases", style="quiet")
+    rows: list[tuple[str, Text | str]] = [("champion", name)]
+    exact = result["claim"] == "artifact"
+    if exact:
+        rows.append(("score", Text.assemble((number(champion["score"]), "key"), " exactly")))
+    elif champion["confirmed"] is not None:
+        confirmed = with_interval(champion["confirmed"], champion["interval"])
+        rows.append(("confirmed", Text.assemble((confirmed, "key"), _unit(unit), _sealed(story))))
+    else:
+        rows.append(
+            ("confirmed", Text("not yet: the sealed draws are opened when a budget is spent", style="note"))
+        )
+    if champion["gain"] is not None:
+        gain, seed = champion["gain"], result["seed_score"]
+        text = with_interval(gain, champion["gain_interval"], sign=True)
+        rows.append(
+            (
+                "gain",
+                Text.assemble((text, "good" if gain > 0 else "bad"), " over the seed", _share(gain, seed)),
+            )
+        )
+    elif champion["duel_gain"] is not None:
+        rows.append(
+            ("gain", Text(f"{signed(champion['duel_gain'])} over the champion before, on check pairs"))
+        )
+    return rows
+
+
+def _unit(unit: str) -> str:
+    return f" {unit}" if unit else ""
+
+
+def _share(gain: float, seed: float) -> str:
+    return f" ({gain / abs(seed):+.1%})" if seed else ""
+
+
+def _sealed(story: Story) -> str:
+    sealed = story.history.sealed
+    if sealed is None:
+        return ""
+    seen = ", which had been seen" if sealed.decision.get("seen") else ""
+    return f", mean of {sealed.decision['count']} sealed draws{seen}"
+
+
+def _leader(result: Mapping[str, Json]) -> list[tuple[str, Text | str]]:
+    leader = result["leader"]
+    if not leader or leader["proven"] or leader["id"] == result["champion"]["id"]:
+        return []
+    score = f"  {number(leader['score'])} on {leader['n']} search cases, "
+    return [("leader", Text.assemble((leader["id"], "name"), score, ("not proven", "note")))]
+
+
+def _promotions(story: Story, result: Mapping[str, Json]) -> str:
+    start = story.history.start
+    assert start is not None
+    count = f"{result['promotions']}"
+    if undone := sum(promotion.undone for promotion in story.promotions):
+        count += f" ({undone} more undone)"
+    reading = reading_of(start)
+    if reading.kind == "exact":
+        return f"{count}: {reading.says}"
+    alpha = account_of(start).alpha
+    return f"{count} from {len(story.duels)} duels: {reading.says}; P(any is false) <= {alpha:g}"
+
+
+def _work(result: Mapping[str, Json]) -> str:
+    failed = sum(result["failures"].values())
+    rate = result["evaluations_per_second"]
+    words = [f"{result['trials']:,} trials in {duration(result['seconds'])}"]
+    if failed:
+        words.append(f"{failed:,} without a score")
+    if rate is not None:
+        words.append(f"{rate:,.1f} evaluations/s")
+    if result["usd"]:
+        words.append(dollars(result["usd"]))
+    return ", ".join(words)
+
+
+def _sandbox(level: str) -> Text:
+    if level == "none":
+        return Text("none: programs could do whatever you may", style="note")
+    return Text(level)
+
+
+def _nothing(story: Story, unit: str) -> Text:
+    smallest = smallest_effect(story)
+    text = Text("No significant improvement.", style="note")
+    if smallest is not None:
+        n_max = story.history.start.measured["n_max"] if story.history.start else 0
+        text.append(f" The smallest gain that a duel of {n_max:,} pairs could\n", style="none")
+        text.append(f"have proven here is about {smallest:.2g}{_unit(unit)}.", style="none")
+    return text
+
+
+def _next(story: Story, result: Mapping[str, Json], again: str | None) -> RenderableType:
+    run = _short(str(result["run"]))
+    champion = result["champion"]["id"]
+    rows = [(again, "go on: budgets are totals over the run's life")] if again else []
+    rows.append((f"evolve champion {run}", "the program"))
+    if champion != story.history.seed:
+        rows.append((f"evolve show {run} {champion}", "why it was promoted"))
+    rows.append((f"evolve tree {run}", "how it got there"))
+    return commands(rows)
+
+
+def commands(rows: list[tuple[str, str]]) -> RenderableType:
+    """Commands to type next, each with what it does."""
+    width = max(len(command) for command, _ in rows)
+    text = Text()
+    for command, what in rows:
+        text.append(f"{command:<{width}}", style="name")
+        text.append(f"  {what}\n", style="quiet")
+    text.rstrip()
+    return text
+
+
+def _short(run: str) -> str:
+    path = Path(run)
+    return path.name.removesuffix(".git") if path.parent == Path("runs") else run

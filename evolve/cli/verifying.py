@@ -1,0 +1,3 @@
+"""`evolve verify`: recompute every decision from the raw evidence."""
+
+from __future__ import annotations
