@@ -1,1 +1,23 @@
 """The population in git (ledger, lineage) and who breeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from evolve.types import Population
+from populations.baselines import BestOfN, HillClimb, Random
+from populations.elite import Elite
+from populations.named import named
+
+KNOWN: dict[str, Callable[[], Population]] = {
+    "elite": Elite,
+    "best-of-n": BestOfN,
+    "random": Random,
+    "hill-climb": HillClimb,
+}
+
+
+def create(name: str) -> Population:
+    """A population by name or `package.module:Class`. Raises BadInput where there is none."""
+    population: Population = named("population", name, KNOWN)()
+    return population
