@@ -1,0 +1,251 @@
+"""Judges a run again from its raw evidence: every level, e-value, decision and claim, in order.
+
+A fresh gate is told the events one by one. Each event that a gate decides must be what this gate decides at
+that point, and whatever it decides must be in the log before the search goes on. So no pair can be edited, no
+duel dropped, no level re-spread without a later event giving it away. What it cannot see: an end cut off
+(compare the head), and scores forged consistently (run some again: `--rerun`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from evolve.types import SCHEMA, Decision, Event, Json
+from fitness.gate import CHECK_PAIRS, DuelGate, OpenGate, nonce_of
+from fitness.intervals import sealed_claim
+
+BUDGETS = frozenset({"trials", "seconds", "usd"})  # reasons to stop that leave nothing in flight
+FROZEN = frozenset({"problem", "seed", "claim", "account", "reading", "direction"})
+MALFORMED = (KeyError, ValueError, TypeError, IndexError, AttributeError)  # what a forged event may cause
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One thing in a run that does not follow from its evidence."""
+
+    event: int
+    kind: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"event {self.event} ({self.kind}): expected {self.expected}, found {self.found}"
+
+
+def verify(events: Iterable[Event]) -> list[Mismatch]:
+    """Everything in a run's events that does not follow from what came before; empty for an honest run."""
+    review = _Review()
+    for event in events:
+        review.tell(event)
+    review.end()
+    return review.mismatches
+
+
+class _Review:
+    def __init__(self) -> None:
+        self.mismatches: list[Mismatch] = []
+        self.gate: OpenGate = OpenGate()
+        self.position = 0
+        self.event = Event(0, "start", {})
+        self.seed: str | None = None
+        self.cases = 0  # search cases
+        self.told: dict[int, int] = {}  # trial -> told
+        self.trial_events: dict[int, int] = {}  # trial -> event
+        self.resumes: list[int] = []
+        self.openings = 0
+        self.drawn: dict[int, int] = {}  # duel -> champion draws known when its next batch was asked for
+        self.late: set[int] = set()  # closed duels whose batch under way has come in
+        self.missing: object = None  # the absent decision that was reported last
+
+    def tell(self, event: Event) -> None:
+        self.event = event
+        if event.index != self.position:
+            self._expect("index", self.position, event.index)
+        self.position += 1
+        try:
+            match event.kind:
+                case "start":
+                    self._start()
+                case "duel_open" | "duel_close" | "promotion" | "demotion":
+                    self._decision()
+                case "trial":
+                    self._nothing_missing()
+                    self._trial()
+                case "duel_batch":
+                    self._nothing_missing()
+                    self._batch()
+                case "sealed":
+                    self._sealed()
+                case "resume":
+                    self.resumes.append(event.index)
+                    self._expect(
+                        "changes of what is frozen", [], sorted(FROZEN & set(event.decision["changes"]))
+                    )
+                case "stop":
+                    self._stop()
+                case _:
+                    pass
+            self.gate.tell(event)
+            self._remember_draws()
+        except MALFORMED as error:
+            self._report("an event that can be read", f"{type(error).__name__}: {error}")
+
+    def end(self) -> None:
+        """What only the whole can show."""
+        before = -1
+        for trial, told in sorted(self.told.items()):
+            if told < before:
+                self._report(f"trial {trial} asked after trial {trial - 1}", f"told {told} < {before}")
+            before = told
+
+    def _report(self, expected: str, found: str) -> None:
+        self.mismatches.append(Mismatch(self.event.index, self.event.kind, expected, found))
+
+    def _expect(self, what: str, expected: Json, found: Json) -> None:
+        if not _same(expected, found):
+            self._report(f"{what} {expected}", str(found))
+
+    # --------------------------------------------------------------------------------- one kind at a time
+
+    def _start(self) -> None:
+        decision, measured = self.event.decision, self.event.measured
+        if self.event.index != 0:
+            self._report("one start, first of all", "another one")
+        if decision["schema"] > SCHEMA:
+            self._report(f"schema up to {SCHEMA}", str(decision["schema"]))
+        if "nonce" in measured:
+            self._expect("nonce", nonce_of(decision), measured["nonce"])
+        climbs = measured.get("settings", {}).get("baseline") == "hill-climb"
+        self.gate = OpenGate() if climbs else DuelGate()
+
+    def _decision(self) -> None:
+        """A gate event: exactly what a gate told the same evidence decides here."""
+        event, decisions = self.event, list(self.gate.judge())
+        if event.kind == "duel_close" and event.decision["verdict"] == "stopped":
+            decisions = [d for d in self.gate.stop("") if d.decision["duel"] == event.decision["duel"]]
+        if not decisions:
+            self._report("no decision here", str(dict(event.decision)))
+            return
+        expected = decisions[0]
+        if expected.kind != event.kind:
+            self._report(_told(expected), str(dict(event.decision)))
+            return
+        self._expect("variant", expected.variant, event.variant)
+        for key, value in {**expected.decision, **expected.measured}.items():
+            self._expect(key, value, {**event.measured, **event.decision}.get(key))
+
+    def _nothing_missing(self) -> None:
+        """The search went on, so everything decided must stand in the log."""
+        for decision in self.gate.judge():
+            name = decision.kind, decision.decision.get("duel"), decision.variant
+            if name != self.missing:
+                self._report(f"before it {_told(decision)}", "it is missing")
+            self.missing = name
+
+    def _trial(self) -> None:
+        decision = self.event.decision
+        trial, variant, scores = decision["trial"], decision["variant"], self.event.measured.get("scores")
+        if trial in self.told:
+            self._report(f"trial {trial} once", f"it is event {self.trial_events[trial]} already")
+        if not 0 <= decision["told"] < self.event.index:
+            self._report("told of events before it", f"told {decision['told']}")
+        self.told[trial], self.trial_events[trial] = decision["told"], self.event.index
+        if variant is not None:
+            self._expect("trial of its variant", trial, int(variant.split("-")[0]))
+        if variant is not None and self.seed is None:
+            self.seed, self.cases = variant, len(scores or ())
+            self._expect("trial of the seed", 0, trial)
+        if scores is not None:
+            self._expect("search cases", self.cases, len(scores))
+            self._finite(scores)
+        for parent in decision["parents"]:
+            if parent not in self.gate.candidates.by_id:
+                self._report("parents that were evaluated before", parent)
+
+    def _batch(self) -> None:
+        decision, measured, gate = self.event.decision, self.event.measured, self.gate
+        contest = gate.contests.get(decision["duel"]) if isinstance(gate, DuelGate) else None
+        if contest is None or not isinstance(gate, DuelGate):
+            self._report("an open duel", str(decision["duel"]))
+            return
+        for side in ("challenger", "champion"):
+            self._expect(f"{side} scores", decision["count"], len(measured[side]))
+            self._finite(measured[side])
+        if measured["ran"] < decision["count"]:
+            self._report(f"at least {decision['count']} case runs", str(measured["ran"]))
+        if contest.verdict is not None:
+            if contest.verdict not in ("overtaken", "stopped") or contest.number in self.late:
+                self._report("an open duel", f"duel {contest.number}, closed as {contest.verdict}")
+            self.late.add(contest.number)
+            return
+        checking = contest.promotion is not None
+        first = len(contest.checks) if checking else contest.received
+        most = CHECK_PAIRS if checking else gate.n_max
+        self._expect("phase", "check" if checking else "duel", decision["phase"])
+        self._expect("first draw", first, decision["first"])
+        if not 0 < decision["count"] <= most - first:
+            self._report(f"1 to {most - first} pairs", str(decision["count"]))
+        if not checking:
+            # champion scores that were known when the batch was asked for are those known ones
+            known = gate.known.get(contest.champion, [])[first : self.drawn.get(contest.number, 0)]
+            self._expect("champion scores on known draws", known, measured["champion"][: len(known)])
+
+    def _remember_draws(self) -> None:
+        """A duel's next batch is asked for after its opening or the batch before, never earlier."""
+        if self.event.kind in ("duel_open", "duel_batch") and isinstance(self.gate, DuelGate):
+            contest = self.gate.contests[self.event.decision["duel"]]
+            self.drawn[contest.number] = len(self.gate.known.get(contest.champion, ()))
+
+    def _sealed(self) -> None:
+        decision, measured = self.event.decision, self.event.measured
+        self._expect("opening", self.openings + 1, decision["opening"])
+        self._expect("seen", self.openings > 0, decision["seen"])
+        self.openings += 1
+        self._expect("champion", self.gate.champion, decision["champion"])
+        self._expect("seed", self.seed, decision["seed"])
+        for side in ("champion", "seed"):
+            self._expect(f"{side} scores", decision["count"], len(measured[side]))
+            self._finite(measured[side])
+        seed = None if self.gate.champion == self.seed else measured["seed"]
+        for key, value in sealed_claim(measured["champion"], seed, self.gate.sign).items():
+            self._expect(key, value, measured.get(key))
+
+    def _stop(self) -> None:
+        self._expect("trials", sum(trial > 0 for trial in self.told), self.event.measured["trials"])
+        if self.event.decision["reason"] in BUDGETS:
+            for trial in self._lost_trials():
+                self._report(f"trial {trial} before it", "it is missing")
+
+    def _lost_trials(self) -> list[int]:
+        """Indices without a trial that no kill explains; one before a resume may have lost some in flight."""
+        lost, after = [], max(self.told, default=-1)
+        for trial in range(after, -1, -1):
+            if trial in self.told:
+                after = trial
+            elif not any(resume > self.told[after] for resume in self.resumes):
+                lost.append(trial)
+        return lost[::-1]
+
+    def _finite(self, scores: Iterable[float]) -> None:
+        for score in scores:
+            if not math.isfinite(score):
+                self._report("finite scores", str(score))
+
+
+def _told(decision: Decision) -> str:
+    return f"{decision.kind} {dict(decision.decision)}"
+
+
+def _same(expected: Json, found: Json) -> bool:
+    """Equal; numbers up to the rounding that another machine may do."""
+    if isinstance(expected, bool) or isinstance(found, bool):
+        return expected is found
+    if isinstance(expected, int | float) and isinstance(found, int | float):
+        return math.isclose(expected, found, rel_tol=1e-9, abs_tol=1e-12)
+    if isinstance(expected, list | tuple) and isinstance(found, list | tuple):
+        return len(expected) == len(found) and all(map(_same, expected, found))
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        return expected.keys() == found.keys() and all(_same(expected[key], found[key]) for key in expected)
+    return bool(expected == found)
