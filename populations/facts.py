@@ -41,7 +41,7 @@ class Facts:
         return self._digest.hex()
 
     def date(self, event: Event) -> int:
-        """When an event is dated, in seconds since 1970: a second after the one before, to be reproducible."""
+        """Seconds since 1970: the start, and a second more for each event, to be reproducible."""
         return (_seconds(event.measured.get("at")) if event.kind == "start" else self._start) + event.index
 
     def tell(self, event: Event) -> None:

@@ -90,8 +90,8 @@ class GitLedger:
     def open(cls, path: Path | str) -> Self:
         """Go on with a run, holding its lock until `close`.
 
-        Raises BadInput where there is no run; LedgerError where another process holds it (the message names its
-        id), where it is damaged, or written by a newer version.
+        Raises BadInput where there is no run; LedgerError where another process holds it (the message names
+        its id), where it is damaged, or written by a newer version.
         """
         path = Path(path)
         if repository.locate(path) != path:
@@ -122,7 +122,7 @@ class GitLedger:
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
-        """Look at a run or a clone of one, also while another process writes. Raises BadInput, LedgerError."""
+        """Look at a run or a clone, also while another process writes. Raises BadInput, LedgerError."""
         return cls(Path(path), repository.locate(Path(path)), None)
 
     def __enter__(self) -> Self:

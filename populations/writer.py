@@ -154,7 +154,8 @@ class Writer:
             return
         # it inherits the lock, so that nobody sweeps its files away under it
         self._repack = start(
-            self._git_dir, "-c", "pack.threads=1", "repack", "-d", "-q", "-n", "--geometric=2", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            self._git_dir, "-c", "pack.threads=1", "repack", "-d", "-q", "-n", "--geometric=2",
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             pass_fds=(self._lock,),
         )  # fmt: skip
 
