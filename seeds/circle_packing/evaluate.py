@@ -1,4 +1,4 @@
-"""Circles in the unit square, judged in exact arithmetic: a float is a fraction, and no tolerance is needed."""
+"""Circles in the unit square, judged in exact arithmetic: floats are fractions, no tolerance is needed."""
 
 import itertools
 import math
@@ -21,7 +21,7 @@ def score(case, answer):
 def read(answer):
     array = np.asarray(answer)
     if array.shape != (CIRCLES, 3) or array.dtype.kind not in "fiu":
-        raise ValueError(f"expected an array of numbers, shape ({CIRCLES}, 3), got {array.dtype} {array.shape}")
+        raise ValueError(f"expected numbers, shape ({CIRCLES}, 3), got {array.dtype} {array.shape}")
     array = array.astype(np.float64)
     if not np.isfinite(array).all():
         raise ValueError("not all numbers are finite")

@@ -49,4 +49,5 @@ class Packing:
         return self.items[self.placed] if self.placed < len(self.items) else None
 
     def used(self):
+        """Room left in each bin that holds an item."""
         return [left for left in self.left if left < CAPACITY]

@@ -1,4 +1,4 @@
-"""Asks for one item after the other and says where it goes; the packing itself is kept and counted outside."""
+"""Asks for item after item and says where it goes; the packing itself is kept and counted outside."""
 
 import numpy as np
 
