@@ -36,13 +36,13 @@ class InlineExecutor:
 
 
 class Nudge:
-    """An operator that moves the first number of a program by a normal step: the smallest mutation there is."""
+    """Moves the first number of a program by a normal step: the smallest mutation there is."""
 
     name = "nudge"
     arity = 1
     most_usd = 0.0
 
-    def __init__(self, step: float = 0.1) -> None:
+    def __init__(self, problem: object = None, models: Sequence[str] = (), step: float = 0.1) -> None:
         self.step = step
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:

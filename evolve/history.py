@@ -92,6 +92,11 @@ class History:
         """Id of the seed's variant."""
         return next(iter(self.variants))
 
+    def score(self, variant: str) -> float | None:
+        """Raw mean score of an evaluated variant on the search cases."""
+        evaluation = self.variants[variant].evaluation
+        return evaluation.mean if evaluation else None
+
     def tell(self, event: Event) -> Trial | None:
         """Fold one event; the trial that it records, if it is one."""
         self.last = event.index

@@ -16,7 +16,7 @@ import numpy as np
 from evolve.budget import Budget, Clock, Spent
 from evolve.flight import Attempt, Duel, Flight, Landed
 from evolve.history import History, evaluation_record
-from evolve.operators.territory import Territory
+from evolve.operators.territory import Territory, syntax_error
 from evolve.types import (
     CaseKey,
     Evaluation,
@@ -208,7 +208,7 @@ class Search:
         }
         failure = proposal.failure
         if proposal.files is not None and tree is not None:
-            refusal = self.parts.territory.violation(proposal.files)
+            refusal = self.parts.territory.violation(proposal.files) or syntax_error(proposal.files)
             if refusal is not None:
                 failure = Failure("refused", refusal)
             elif tree in self.history.trees or tree in self._trees:

@@ -31,7 +31,7 @@ def summary(
         "cases_per_second": round(history.case_runs / seconds, 2) if seconds else None,
         "usd": round(history.usd, 6),
         "promotions": history.promotions,
-        "seed_score": history.variants[history.seed].evaluation.mean,
+        "seed_score": history.score(history.seed),
         "champion": champion(history),
         "leader": gate.leader(),
         "head": ledger.head,
@@ -43,10 +43,9 @@ def summary(
 def champion(history: History) -> dict[str, Json]:
     """The champion: its search score, and what the sealed draws confirmed."""
     assert history.champion is not None
-    trial = history.variants[history.champion]
     entry: dict[str, Json] = {
         "id": history.champion,
-        "score": trial.evaluation.mean if trial.evaluation else None,
+        "score": history.score(history.champion),
         "confirmed": None,
         "interval": None,
         "gain": None,

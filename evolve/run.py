@@ -95,8 +95,8 @@ def run(
 ) -> dict[str, Json]:
     """Start or resume a run; return the object that `--json` prints.
 
-    `executor` is used, and left open, instead of worker processes of this machine. Raises BadInput for what the
-    user got wrong, RunError when the run cannot do its work.
+    `executor` is used, and left open, instead of worker processes of this machine. Raises BadInput for what
+    the user got wrong, RunError when the run cannot do its work.
     """
     clock = Clock()
     budget = Budget(options.trials, options.seconds, options.usd)
@@ -104,7 +104,7 @@ def run(
     stop = Stop()
 
     def worker() -> Fitness:
-        return Worker(problem.folder, options.sandbox, trusted=options.trust)
+        return Worker(problem, options.sandbox, trusted=options.trust)
 
     with stop.listening():
         if executor is not None:
@@ -136,7 +136,8 @@ def _run(
     search_cases = tuple(CaseKey("search", n) for n in range(problem.search_cases))
     operators = create_operators(options.operators, problem, options.models)
     population = create_population(options.population or BASELINES.get(options.baseline or "", "elite"))
-    gate: Gate = OpenGate() if options.baseline == "hill-climb" else DuelGate()
+    rule = "open" if options.baseline == "hill-climb" else "duel"
+    gate: Gate = OpenGate() if rule == "open" else DuelGate()
     settings = {
         "budget": {"trials": options.trials, "seconds": options.seconds, "usd": options.usd},
         "operators": list(operators),
@@ -146,14 +147,26 @@ def _run(
         "sandbox": options.sandbox,
     }
     forked, begun = None, first_events(path)
-    if begun and (changed := changes(begun[0], problem, options.seed)):
+    if begun and (changed := changes(begun[0], problem, options.seed, rule)):
         if not options.fork:
             raise BadInput(str(path), "a run of the same problem and seed (or --fork)", "; ".join(changed))
         path, forked, begun = _free_path(path), path, []
     inspected = inspect_seed(problem, executor, search_cases) if len(begun) < 2 else None
     with GitLedger.open_or_create(path) as ledger:
         if inspected is not None:
-            begin(ledger, begun, problem, options.seed, inspected, executor, budget, settings, clock, forked)
+            begin(
+                ledger,
+                begun,
+                problem,
+                options.seed,
+                rule,
+                inspected,
+                executor,
+                budget,
+                settings,
+                clock,
+                forked,
+            )
         here = {"workers": executor.workers, "sandbox": executor.level, "settings": settings}
         parts = Parts(
             ledger=ledger,

@@ -14,8 +14,8 @@ from evolve.budget import Budget, Clock
 from evolve.history import evaluation_record
 from evolve.operators.territory import Territory
 from evolve.types import SCHEMA, BadInput, CaseKey, Evaluation, Event, Executor, Job, Json, Proposal, Variant
-from fitness.gate import choose_n_max
 from fitness.problem import Problem
+from fitness.statistics import choose_n_max, choose_reading
 from populations.ledger import GitLedger
 from populations.trees import tree_id
 
@@ -31,18 +31,19 @@ def first_events(path: Path) -> list[Event]:
         return list(islice(ledger.events(), 2))
 
 
-def changes(start: Event, problem: Problem, seed: int) -> list[str]:
+def changes(start: Event, problem: Problem, seed: int, gate: str) -> list[str]:
     """What forbids to go on with a run: its problem, seed, claim or account are others."""
-    then, now = start.decision, identity(problem, seed, None)
+    then, now = start.decision, identity(problem, seed, gate, None)
     return [
         f"its {key} is {then[key]!r}, not {now[key]!r}"
-        for key in ("problem", "seed", "claim", "account")
+        for key in ("problem", "seed", "claim", "account", "gate")
         if then[key] != now[key]
     ]
 
 
-def identity(problem: Problem, seed: int, parent: str | None) -> dict[str, Json]:
+def identity(problem: Problem, seed: int, gate: str, parent: str | None) -> dict[str, Json]:
     """What makes a run the run that it is: its draws follow from this, so it holds nothing measured."""
+    reading, _ = choose_reading(problem.claim, problem.range, problem.difference_range, problem.margin)
     return {
         "schema": SCHEMA,
         "problem": {"name": problem.name, "digest": problem.digest},
@@ -50,7 +51,9 @@ def identity(problem: Problem, seed: int, parent: str | None) -> dict[str, Json]
         "parent": parent,
         "loaded": [],
         "claim": problem.claim,
+        "reading": reading.as_json(),
         "direction": problem.direction,
+        "gate": gate,
         "account": {"alpha": problem.alpha, "duels": problem.duels, "error": problem.error},
     }
 
@@ -85,6 +88,7 @@ def begin(
     begun: Sequence[Event],
     problem: Problem,
     seed: int,
+    gate: str,
     inspected: Inspected,
     executor: Executor,
     budget: Budget,
@@ -99,11 +103,12 @@ def begin(
     old = None
     if forked is not None:
         with GitLedger.read(forked) as parent:
-            old, head = parent.variant(parent.champion()), parent.head
+            champion, head = parent.champion(), parent.head
+            old = parent.variant(champion) if champion else None
     if not begun:
         ledger.append(
             "start",
-            identity(problem, seed, head if forked else None),
+            identity(problem, seed, gate, head if forked else None),
             {**_measured(problem, inspected, executor, budget, settings), "elapsed": clock()},
             files={f"problem/{name}": data for name, data in problem.documents.items()},
         )

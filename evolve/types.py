@@ -183,7 +183,10 @@ class Job:
 class Fitness(Protocol):
     """Turns a program into an evaluation."""
 
-    level: str  # of the sandbox behind it
+    @property
+    def level(self) -> str:
+        """The level of the sandbox behind it."""
+        ...
 
     def evaluate(self, job: Job) -> Evaluation:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
@@ -347,7 +350,10 @@ class Event:
 class Ledger(Protocol):
     """The ordered events of a run. What `append` returned is safe once `sync` has returned."""
 
-    head: str  # hash that commits to everything appended and written to git so far
+    @property
+    def head(self) -> str:
+        """Hash that commits to everything appended and written to git so far."""
+        ...
 
     def events(self) -> Iterator[Event]:
         """Every event so far, in order."""
@@ -427,6 +433,10 @@ class Gate(Protocol):
 
     def stop(self, reason: str) -> Sequence[Decision]:
         """Decisions that close what is still open when a run ends for good."""
+        ...
+
+    def leader(self) -> Mapping[str, Json] | None:
+        """The best guess that is not proven: {id, score, n, proven: false}; None: the champion is it."""
         ...
 
 
