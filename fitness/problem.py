@@ -23,6 +23,7 @@ from evolve.types import BadInput, Claim, Files, Limits
 
 GALLERY = Path(__file__).resolve().parent.parent / "seeds"  # installs beside this package
 NOT_OURS = ("__pycache__", "runs")  # caches, and what `evolve run .` leaves; hidden files count as neither
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # of a problem: it names runs
 Pair = tuple[float, float]
 
 
@@ -253,7 +254,7 @@ def one_of(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
 def _check(table: _Problem) -> None:
     """What no single key can say alone."""
     at = "problem.toml: "
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", table.name):
+    if not re.fullmatch(NAME, table.name):
         raise BadInput(at + "name", "letters, digits, _ and - (it names runs)", repr(table.name))
     if not re.fullmatch(r"[^:]+\.py:[A-Za-z_]\w*", table.program.entry):
         raise BadInput(at + "program.entry", '"file.py:function"', repr(table.program.entry))
