@@ -1,0 +1,249 @@
+"""The fork server: runs inside the walls, forks one child a job, cares for that child's life and nothing else.
+
+    PYTHONPATH=<this code>:<packages>... python -m sandbox.forkserver '{"control": 3, ...}'     # see Settings
+
+Over the control socket (SOCK_SEQPACKET) it takes a deadline and two descriptors for each job, the child's end
+of the job's channel and its stderr, and never a byte of the job itself: so the memory that the next job
+inherits holds nothing of this one. `end` (or the deadline, or the client's death) kills whatever is left; then
+everything is reaped, the job's directory wiped, and one report sent.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import importlib
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+import struct
+import sys
+import time
+import traceback
+from typing import NamedTuple
+
+import numpy.random  # noqa: F401 - preloaded for every program
+
+from sandbox import frames, kernel, landlock, runner, seccomp
+
+REPORT = struct.Struct("!i??dQ")  # wait status, died by itself, clean, CPU seconds, most resident bytes
+START = struct.Struct("!d")  # seconds until the server itself ends the job
+END = b"end"
+
+_FILE_BYTES = 16 << 20  # one file, stderr included
+_DISK_BYTES, _DISK_FILES = 64 << 20, 4096  # a job's directory, where it is a mount of its own
+_DESCRIPTORS, _THREADS = 64, 64
+CHANNEL = 3  # descriptor of the control socket here, of the job's channel in the child
+
+
+class Settings(NamedTuple):
+    """How this server was started. Every wall is a field, so that each level names the walls that it has."""
+
+    control: int  # descriptor of the control socket
+    jobs: str  # directory of the jobs' directories
+    packages: tuple[str, ...]  # modules to preload
+    uids: tuple[int, int] | None  # first and count of the jobs' users, in turn; None: the server's
+    mount: bool  # each job gets a tmpfs of its own
+    walls: bool  # Landlock (where the kernel has it) and seccomp
+    landlock: bool  # without Landlock there is no start
+    read: tuple[str, ...]  # what Landlock leaves readable
+    write: tuple[str, ...]  # and writable
+    search: bool  # jobs may enter directories that only root may: where the interpreter lives in such a one
+    threads: int | None = _THREADS  # of all processes of the job's user; None: unlimited
+
+
+def main() -> None:
+    """Serve jobs until the client goes away."""
+    settings = Settings(**json.loads(sys.argv[1]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if os.getpid() != 1:  # elsewhere the namespace's end does this
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    if settings.control != CHANNEL:  # where the job's channel will take its place in the child
+        os.dup2(settings.control, CHANNEL)
+        os.close(settings.control)
+    control = socket.socket(fileno=CHANNEL)
+    ours, *packages = os.environ["PYTHONPATH"].split(":")
+    sys.path[:] = [entry for entry in sys.path if entry not in (ours, *packages)] + packages
+    for name in settings.packages:
+        importlib.import_module(name)
+    os.environ.clear()
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    try:
+        Server(settings, control).serve()
+    finally:
+        if not settings.mount:
+            shutil.rmtree(settings.jobs, ignore_errors=True)
+
+
+class Server:
+    """The loop over jobs: one at a time."""
+
+    def __init__(self, settings: Settings, control: socket.socket) -> None:
+        self._settings = settings
+        self._control = control
+        self._ruleset: landlock.Ruleset | None = None
+        if settings.walls and (settings.landlock or landlock.abi()):
+            self._ruleset = landlock.Ruleset(settings.read, settings.write)
+        if settings.walls:
+            seccomp.build(os.getpid())  # raises here, not in a child, where there is no filter
+        self._baseline = kernel.address_space_bytes()
+        self._home = os.path.join(settings.jobs, "job")
+        self._number = 0
+
+    def serve(self) -> None:
+        """Say that it is ready, then run jobs until the client is gone."""
+        gc.collect()
+        gc.freeze()
+        facts = {"landlock": self._ruleset.abi if self._ruleset else 0, "seccomp": self._settings.walls}
+        self._control.send(json.dumps(facts).encode())
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(self._control, 64, 2)
+            if not message:
+                return
+            if len(descriptors) == 2:
+                self._control.send(self._run(START.unpack(message)[0], *descriptors))
+            # else an `end` that crossed the report of a child that had died by itself
+
+    def _run(self, seconds: float, channel: int, stderr: int) -> bytes:
+        uid = os.getuid()
+        if self._settings.uids is not None:
+            first, count = self._settings.uids
+            uid = first + self._number % count
+        self._number += 1
+        self._prepare(uid)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                self._child(uid, channel, stderr)
+            except frames.Gone:
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(70)
+        os.close(channel)
+        os.close(stderr)
+        by_itself = self._watch(pid, time.monotonic() + seconds)
+        status, usage = _kill(pid)
+        report = (status, by_itself, self._wipe(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
+        return REPORT.pack(*report)
+
+    def _watch(self, pid: int, deadline: float) -> bool:
+        """Wait for the child's death (true), or for the client's word, its death, or the deadline."""
+        life = os.pidfd_open(pid)
+        try:
+            poll = select.poll()
+            poll.register(life, select.POLLIN)
+            poll.register(self._control, select.POLLIN)
+            ready = dict(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
+            return life in ready
+        finally:
+            os.close(life)
+
+    def _prepare(self, uid: int) -> None:
+        if self._settings.mount:
+            kernel.mount_tmpfs(self._home, uid, _DISK_BYTES, _DISK_FILES)
+        else:
+            os.mkdir(self._home, 0o700)
+            if uid != os.getuid():
+                os.chown(self._home, uid, uid)
+
+    def _wipe(self) -> bool:
+        """Remove what the job left; false where that failed. Nobody is alive who could interfere."""
+        try:
+            if self._settings.mount:
+                kernel.unmount(self._home)
+                return True
+            for folder, _, _ in os.walk(self._home):  # top down: each is opened up before it is entered
+                os.chmod(folder, 0o700)
+            shutil.rmtree(self._home)
+        except OSError as error:
+            print(f"wiping failed: {error}", file=sys.stderr)
+            return False
+        return True
+
+    def _child(self, uid: int, channel: int, stderr: int) -> None:
+        """From here on only this job's: give everything up, then let the runner read the job."""
+        settings = self._settings
+        os.setsid()
+        os.dup2(stderr, 2)
+        os.dup2(channel, CHANNEL)
+        kept = [CHANNEL, *([self._ruleset.fd] if self._ruleset else [])]
+        for low, high in zip(kept, [*kept[1:], 1 << 16], strict=True):
+            os.closerange(low + 1, high)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.chdir(self._home)
+        if settings.threads is not None:
+            _limit(resource.RLIMIT_NPROC, settings.threads)
+        _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
+        _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
+        _limit(resource.RLIMIT_CORE, 0)
+        if settings.uids is not None:
+            kernel.prctl(kernel.PR_SET_KEEPCAPS, int(settings.search))
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        if settings.walls:
+            kernel.drop_capabilities(frozenset({kernel.CAP_DAC_READ_SEARCH} if settings.search else ()))
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
+        os.environ.update(HOME=self._home, TMPDIR=self._home, PATH="/usr/bin:/bin", LANG="C.UTF-8")
+        sys.argv = ["program"]
+        faulthandler.enable(2)
+        runner.serve(frames.Channel(socket.socket(fileno=CHANNEL)), self._confine)
+
+    def _confine(self, order: runner.Order) -> None:
+        """The last walls: the child has written the program's files, the program has not run yet."""
+        _limit(resource.RLIMIT_AS, self._baseline + order.memory_bytes)
+        cpu = int(order.seconds * (order.cases + 1)) + 2  # a backup: the client's clock decides
+        resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
+        if self._ruleset:
+            self._ruleset.enter()
+        if self._settings.walls:
+            seccomp.install(seccomp.build(os.getpid()))
+
+
+def _limit(what: int, value: int) -> None:
+    _, hard = resource.getrlimit(what)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(what, (value, value))
+
+
+def _kill(pid: int) -> tuple[int, resource.struct_rusage]:
+    """Kill and reap everything that lives below this server; status and use of the job's first process."""
+    found: tuple[int, resource.struct_rusage] | None = None
+    while True:
+        _signal_everyone(pid if found is None else None)
+        try:
+            child, status, usage = os.wait4(-1, 0)
+        except ChildProcessError:
+            break
+        if child == pid:
+            found = status, usage
+    if found is None:
+        raise ChildProcessError(f"the job's process {pid} vanished")
+    return found
+
+
+def _signal_everyone(pid: int | None) -> None:
+    if os.getpid() == 1:
+        everyone = [-1]
+    else:  # orphans come to this process, the subreaper, so its children are all there is in the end
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            everyone = [int(child) for child in file.read().split()]
+        if pid is not None:
+            everyone.append(-pid)
+    for target in everyone:
+        try:
+            os.kill(target, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+if __name__ == "__main__":
+    main()

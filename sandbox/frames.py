@@ -1,0 +1,96 @@
+"""What a job's child and its client say to each other: frames over a socket pair, `kind, length, body`.
+
+    client -> child   JOB (once)   CASE token + value   RESULT value
+    child -> client   HARNESS [message] | LOADED | FAILED token + [kind, message]   CALL [name, argument]
+                      ANSWER token + value
+
+The token is new with each case and is echoed, so that no answer can be given before its case is known.
+Nothing from the child is believed: lengths are capped before a body is read, values are decoded strictly.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from typing import NamedTuple
+
+JOB, CASE, RESULT = b"j", b"c", b"r"
+HARNESS, LOADED, FAILED, CALL, ANSWER = b"H", b"L", b"F", b"C", b"A"
+TOKEN_BYTES = 8
+MESSAGE_BYTES = 8192  # of a FAILED body
+
+_HEADER = struct.Struct("!cI")
+_CHUNK = 1 << 16
+
+
+class Gone(Exception):
+    """The other side closed the channel or died."""
+
+
+class TooLong(Exception):
+    """A frame announced more than it may hold."""
+
+
+class Frame(NamedTuple):
+    """One message."""
+
+    kind: bytes
+    body: bytes
+
+
+class Channel:
+    """A stream of frames. `deadline` (monotonic seconds, None: never) holds for sends and receives alike."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.deadline: float | None = None
+        self._socket = connection
+        self._rest = b""
+
+    def _arm(self) -> None:
+        if self.deadline is not None:
+            remaining = self.deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError
+            self._socket.settimeout(remaining)
+
+    def send(self, kind: bytes, body: bytes = b"") -> None:
+        """Send one frame. Raises Gone or TimeoutError."""
+        self._arm()
+        try:
+            self._socket.sendall(_HEADER.pack(kind, len(body)) + body)
+        except (BrokenPipeError, ConnectionResetError):
+            raise Gone from None
+
+    def receive(self, most: int) -> Frame:
+        """Receive one frame of at most `most` body bytes. Raises Gone, TooLong or TimeoutError."""
+        data = self._rest or self._read(_CHUNK)
+        while len(data) < _HEADER.size:
+            data += self._read(_CHUNK)
+        kind, size = _HEADER.unpack_from(data)
+        if size > most:
+            raise TooLong
+        end = _HEADER.size + size
+        if len(data) < end:
+            parts = [data]
+            missing = end - len(data)
+            while missing > 0:
+                parts.append(self._read(min(missing, 1 << 20)))
+                missing -= len(parts[-1])
+            data = b"".join(parts)
+        self._rest = data[end:]
+        return Frame(kind, data[_HEADER.size : end])
+
+    def _read(self, most: int) -> bytes:
+        self._arm()
+        try:
+            data = self._socket.recv(most)
+        except ConnectionResetError:
+            raise Gone from None
+        if not data:
+            raise Gone
+        return data
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()

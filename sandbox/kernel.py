@@ -1,0 +1,70 @@
+"""The few Linux calls that Python has no function for, through ctypes. Used before a program runs."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import resource
+import struct
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_SECCOMP = 1, 4, 8, 22
+PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
+CAP_DAC_READ_SEARCH = 2
+_CAPSET = {"x86_64": 126, "aarch64": 91}
+_MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MNT_DETACH = 2, 4, 8, 2
+
+
+def check(result: int, what: str) -> int:
+    """Turn -1 into OSError that names the call."""
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
+
+
+def prctl(option: int, argument: int = 0, other: int = 0) -> int:
+    """prctl(2)."""
+    return check(libc.prctl(option, ctypes.c_ulong(argument), ctypes.c_ulong(other), 0, 0), f"prctl {option}")
+
+
+def drop_capabilities(keep: frozenset[int] = frozenset()) -> None:
+    """Give up every capability but `keep`: for good, where nothing can be executed any more."""
+    libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(4), 0, 0, 0)  # PR_CAP_AMBIENT_CLEAR_ALL
+    mask = sum(1 << capability for capability in keep)
+    header = struct.pack("<Ii", 0x20080522, 0)  # version 3, this process
+    data = struct.pack("<6I", mask, mask, 0, 0, 0, 0)
+    check(libc.syscall(_CAPSET[os.uname().machine], header, data), "capset")
+
+
+def mount_tmpfs(path: str, uid: int, size_bytes: int, files: int) -> None:
+    """Mount an empty directory of one user, bounded in bytes and in files; nothing in it can be run."""
+    options = f"size={size_bytes},nr_inodes={files},mode=0700,uid={uid},gid={uid}"
+    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    result = libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", ctypes.c_ulong(flags), options.encode())
+    check(result, f"mount {path}")
+
+
+def unmount(path: str) -> None:
+    """Take a mount away with all that is in it; nobody may be using it."""
+    check(libc.umount2(os.fsencode(path), _MNT_DETACH), f"umount {path}")
+
+
+def address_space_bytes() -> int:
+    """Address space in use, found without /proc: the least RLIMIT_AS that lets one more page in."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    low, high = 0, 1 << 47
+    try:
+        while high - low > mmap.PAGESIZE:
+            middle = (low + high) // 2
+            resource.setrlimit(resource.RLIMIT_AS, (middle, before[1]))
+            try:
+                mmap.mmap(-1, mmap.PAGESIZE).close()
+                high = middle
+            except OSError:
+                low = middle
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    return high

@@ -1,0 +1,267 @@
+"""The client's side of a fork server: deadlines, caps, calls, and what became of each case."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from evolve.types import EvaluatorError, Failure, FailureKind, Handler, Json, Limits, Outcome, Program
+from sandbox import frames, runner, values
+from sandbox.forkserver import END, REPORT, START
+from sandbox.launch import Server, Starter
+
+_LOAD_SECONDS = 1.0  # for the machinery of a start, on top of a case's own limit
+_GRACE_SECONDS = 1.0  # between a child's last word and the report of its death
+_FROM_INSIDE: frozenset[FailureKind] = frozenset({"crash", "out_of_memory", "invalid_answer", "output_limit"})
+
+
+class _Broken(Exception):
+    """The job cannot go on after this case. `failure` None: the child is dead, and the report says why."""
+
+    def __init__(self, failure: Failure | None) -> None:
+        self.failure = failure
+
+
+class ProcessSandbox:
+    """Runs programs below a fork server; one job at a time. Implements `evolve.types.Sandbox`.
+
+    Use it from one thread, which must live as long as the sandbox: the kernel ends it with its parent thread.
+    """
+
+    def __init__(self, level: str, start: Starter) -> None:
+        self.level = level
+        self._start = start
+        self._server: Server | None = start()
+
+    @property
+    def facts(self) -> dict[str, Json]:
+        """What the fork server said of its walls when it started."""
+        return dict(self._server.facts) if self._server else {}
+
+    def run(
+        self, program: Program, cases: Sequence[Json], limits: Limits, call: Handler | None = None
+    ) -> list[Outcome]:
+        """Run the program on each case, in order; a case that kills its process costs only itself.
+
+        Raises SandboxUnavailable when the machinery failed (the next run starts it anew), EvaluatorError when
+        the harness or a handler did, ValueError for a case that cannot be encoded.
+        """
+        encoded = [values.encode(case) for case in cases]
+        bad = next((name for name in program.files if not _is_inside(name)), None)
+        if bad is not None:
+            return [Outcome(None, Failure("crash", f"the file name {bad!r} leaves the program"))] * len(cases)
+        outcomes: list[Outcome] = []
+        cpu_seconds = 0.0
+        while len(outcomes) < len(cases):
+            job = _Job(self._running(), program, limits, call)
+            try:
+                job.run(encoded, len(outcomes))
+            except BaseException:
+                self.close()  # whatever state it is in, no later job shall meet it
+                raise
+            if not job.clean:
+                self.close()
+            outcomes += job.outcomes
+            cpu_seconds += job.cpu_seconds
+        if outcomes:
+            outcomes[-1] = replace(outcomes[-1], cpu_seconds=cpu_seconds)
+        return outcomes
+
+    def _running(self) -> Server:
+        if self._server is None:
+            self._server = self._start()
+        return self._server
+
+    def close(self) -> None:
+        """Kill whatever is left and remove it. Idempotent; a later run starts anew."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+
+class _Job:
+    """One child: from its start to the report of its end."""
+
+    def __init__(self, server: Server, program: Program, limits: Limits, call: Handler | None) -> None:
+        self.outcomes: list[Outcome] = []
+        self.cpu_seconds = 0.0
+        self.clean = True
+        self._server, self._program, self._limits, self._call = server, program, limits, call
+        self._began = 0.0  # of the present case
+        self._calls = 0
+
+    def run(self, cases: Sequence[bytes], first: int) -> None:
+        """Add an outcome for each case from `first` on, up to the first that the child did not survive."""
+        ours, theirs = socket.socketpair()
+        words = os.memfd_create("stderr")
+        with ours:
+            remaining = len(cases) - first
+            # the server's own deadline is a backup, if this process hangs
+            seconds = self._limits.seconds * (remaining + 1) + _LOAD_SECONDS + 5
+            with theirs:
+                self._server.send(START.pack(seconds), [theirs.fileno(), words])
+            self._channel = frames.Channel(ours)
+            try:
+                self._converse(cases, first)
+                failure, lost = None, False
+            except _Broken as broken:
+                failure, lost = broken.failure, True
+            except TimeoutError:
+                where = "" if self._loaded else " while it was loaded"
+                failure, lost = Failure("timeout", f"over {self._limits.seconds:g} s{where}"), True
+            seconds = time.monotonic() - self._began
+        report = self._end(wait=lost and failure is None)
+        status, by_itself, self.clean, self.cpu_seconds, _ = report
+        if lost:
+            failure = failure or _death(status, by_itself, words)
+            outcome = Outcome(None, failure, seconds, calls=self._calls)
+            self.outcomes += [outcome] * (1 if self._loaded else remaining)
+        os.close(words)
+        if not self.clean:
+            self.outcomes[-1] = Outcome(None, Failure("unclean", "it left files that could not be removed"))
+
+    def _end(self, wait: bool) -> tuple[int, bool, bool, float, int]:
+        """Have the child killed, if it lives, and wait until nothing of it is left."""
+        if not wait or not self._server.pending(_GRACE_SECONDS):
+            self._server.send(END)
+        status, by_itself, clean, cpu_seconds, resident = REPORT.unpack(self._server.receive())
+        return status, by_itself, clean, cpu_seconds, resident
+
+    def _converse(self, cases: Sequence[bytes], first: int) -> None:
+        self._loaded = False
+        self._load(len(cases) - first)
+        self._loaded = True
+        for position in range(first, len(cases)):
+            self.outcomes.append(self._case(position, cases[position]))
+            failure = self.outcomes[-1].failure
+            if failure is not None and failure.kind == "out_of_memory":
+                return  # it lives, but what it still holds would be the next case's burden
+
+    def _load(self, cases: int) -> None:
+        limits, program = self._limits, self._program
+        order = runner.Order(
+            program.entry, limits.seconds, cases, limits.memory_bytes, limits.output_bytes, limits.calls,
+            program.harness, dict(program.files),
+        )  # fmt: skip
+        self._began = time.monotonic()
+        self._channel.deadline = self._began + limits.seconds + _LOAD_SECONDS
+        self._send(frames.JOB, runner.pack(order))
+        kind, body = self._receive()
+        if kind == frames.HARNESS:  # sent before the program's first line has run: it can be believed
+            why = _clean(values.decode(body, frames.MESSAGE_BYTES))
+            raise EvaluatorError(f"harness.py does not load: {why}")
+        if kind == frames.FAILED:
+            raise _Broken(self._failure(body, bytes(frames.TOKEN_BYTES)))
+        if kind != frames.LOADED:
+            raise _Broken(_protocol_broken())
+
+    def _case(self, position: int, case: bytes) -> Outcome:
+        token = os.urandom(frames.TOKEN_BYTES)
+        self._calls = 0
+        self._began = time.monotonic()
+        self._channel.deadline = self._began + self._limits.seconds
+        self._send(frames.CASE, token + case)
+        while True:
+            kind, body = self._receive()
+            seconds = time.monotonic() - self._began
+            if kind == frames.CALL:
+                self._answer_call(position, body)
+            elif kind == frames.ANSWER and body.startswith(token):
+                return Outcome(body[len(token) :], seconds=seconds, calls=self._calls)
+            elif kind == frames.FAILED:
+                return Outcome(None, self._failure(body, token), seconds, calls=self._calls)
+            else:
+                raise _Broken(_protocol_broken())
+
+    def _answer_call(self, position: int, body: bytes) -> None:
+        self._calls += 1
+        if self._call is None or self._calls > self._limits.calls:
+            allowed = self._limits.calls if self._call else 0
+            raise _Broken(Failure("call_limit", f"more than {allowed} calls"))
+        name = "?"
+        try:
+            name, argument = values.decode(body, self._limits.output_bytes)
+            if not isinstance(name, str):
+                raise ValueError("the name of a call is a string")
+            result = self._call(position, name, argument)
+        except (ValueError, TypeError) as error:
+            if not isinstance(error, ValueError):
+                raise
+            raise _Broken(Failure("invalid_answer", _clean(f"call {name}: {error}"))) from None
+        try:
+            encoded = values.encode(result)
+        except ValueError as error:
+            raise EvaluatorError(f"the result of the handler {name!r} cannot cross: {error}") from None
+        self._send(frames.RESULT, encoded)
+
+    def _failure(self, body: bytes, token: bytes) -> Failure:
+        """The child's own word for what went wrong, if it has the right form."""
+        try:
+            kind, message = values.decode(body[len(token) :], frames.MESSAGE_BYTES)
+            if not body.startswith(token) or kind not in _FROM_INSIDE or not isinstance(message, str):
+                raise ValueError
+        except (ValueError, TypeError):
+            raise _Broken(_protocol_broken()) from None
+        return Failure(kind, _clean(message))
+
+    def _send(self, kind: bytes, body: bytes) -> None:
+        try:
+            self._channel.send(kind, body)
+        except frames.Gone:
+            raise _Broken(None) from None
+
+    def _receive(self) -> frames.Frame:
+        most = max(self._limits.output_bytes, frames.MESSAGE_BYTES) + frames.TOKEN_BYTES
+        try:
+            frame = self._channel.receive(most)
+        except frames.Gone:
+            raise _Broken(None) from None
+        except frames.TooLong:
+            raise _Broken(self._too_long()) from None
+        if len(frame.body) > self._limits.output_bytes + frames.TOKEN_BYTES and frame.kind != frames.FAILED:
+            raise _Broken(self._too_long())
+        return frame
+
+    def _too_long(self) -> Failure:
+        return Failure("output_limit", f"more than {self._limits.output_bytes} bytes")
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+
+
+def _protocol_broken() -> Failure:
+    return Failure("crash", "it broke the protocol between sandbox and client")
+
+
+def _death(status: int, by_itself: bool, words: int) -> Failure:
+    """What a wait status means to people."""
+    if not by_itself:
+        return Failure("crash", "it closed its channel")
+    said = _last_lines(words)
+    if not os.WIFSIGNALED(status):
+        return Failure("crash", f"it ended the process with code {os.waitstatus_to_exitcode(status)}{said}")
+    number = os.WTERMSIG(status)
+    if number == signal.SIGXCPU:
+        return Failure("timeout", "over its CPU time")
+    if number == signal.SIGKILL:
+        return Failure("out_of_memory", "killed by the kernel")
+    return Failure("crash", f"{signal.Signals(number).name}{said}")
+
+
+def _last_lines(words: int) -> str:
+    size = os.fstat(words).st_size
+    text = os.pread(words, 2000, max(0, size - 2000)).decode("utf-8", "replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return _clean(": " + " | ".join(lines[-5:])) if lines else ""
+
+
+def _clean(text: str) -> str:
+    """Text from inside may end in a terminal or a prompt: one line, no control characters, bounded."""
+    return "".join(c if c.isprintable() else " " for c in str(text)[:1000])
