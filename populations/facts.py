@@ -81,9 +81,8 @@ class Facts:
     def _promotion_of(self, decision: Mapping[str, Json]) -> int:
         if decision.get("promotion") is not None:
             return int(decision["promotion"])
-        return next(
-            number for number, promotion in self._promotions.items() if promotion["duel"] == decision["duel"]
-        )
+        numbers = {promotion["duel"]: number for number, promotion in self._promotions.items()}
+        return numbers[decision["duel"]]
 
     def _prove(self, event: Event, number: int, duel: Mapping[str, Json]) -> None:
         promotion = self._promotions[number]

@@ -65,13 +65,15 @@ class Journal:
             return
         body = b"\n".join(self._waiting) + b"\n"
         group = b"sync %d %08x\n" % (len(body), zlib.crc32(body)) + body
+        # what a failure leaves on the disk is a torn end, which only reopening cuts: no second try after it
+        self._failure = f"journal {self._folder}: a write was interrupted"
         try:
             _write(self._file, group)
             os.fdatasync(self._file)
         except OSError as error:
-            # what reached the disk is a torn end; after a failed fsync its state is unknown: no second try
             self._failure = f"journal {self._folder}: cannot be written: {error.strerror}"
             raise LedgerError(self._failure) from error
+        self._failure = ""
         self._size += len(group)
         self._waiting.clear()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from evolve.types import Event, EventKind, Files, Json, LedgerError, Proposal, Variant
+from evolve.types import BadInput, Event, EventKind, Files, Json, LedgerError, Proposal, Variant
 from populations import journal, records, repository, story
 from populations.facts import Facts
 from populations.reader import Reader
@@ -23,7 +23,7 @@ from populations.trees import blob_ids, commit_id, tree_of
 from populations.writer import Commit, Entry, Tag, Writer
 
 CACHE_BYTES = 16 << 20  # of programs used lately
-AHEAD = 8192  # events that may wait for git in memory before `sync` waits too
+AHEAD_BYTES = 64 << 20  # of events and programs that git does not have yet; beyond, `sync` waits for it
 
 
 class _Known(NamedTuple):
@@ -40,6 +40,7 @@ class _Fresh(NamedTuple):
     event: Event
     files: Files
     variant: Variant | None
+    bytes: int
 
 
 class _Waiting(NamedTuple):
@@ -60,6 +61,7 @@ class GitLedger:
         self._facts = Facts()
         self._known: dict[str, _Known] = {}
         self._fresh: deque[_Fresh] = deque()  # the events after the first `_in_git`
+        self._fresh_bytes = 0
         self._fresh_variants: dict[str, Variant] = {}
         self._entries: list[Entry] = []  # of those that the writer has not been given
         self._cache: OrderedDict[str, Variant] = OrderedDict()
@@ -95,7 +97,9 @@ class GitLedger:
         """
         path = Path(path)
         if repository.locate(path) != path:
-            raise LedgerError(f"run {path}: is a clone to look at; to go on with it: git clone --mirror")
+            raise BadInput(
+                str(path), "a bare repository (git clone --mirror makes one)", "a clone to look at"
+            )
         return cls._own(path)
 
     @classmethod
@@ -103,7 +107,7 @@ class GitLedger:
         """Go on with a run, or begin it; a folder that was left half made is completed."""
         path = Path(path)
         if not repository.is_ours(path):
-            raise LedgerError(f"run {path}: the folder holds something else than a run")
+            raise BadInput(str(path), "a run, or a new or empty folder", "something else")
         return cls._own(path)
 
     @classmethod
@@ -184,7 +188,7 @@ class GitLedger:
             found = fresh.files.get(name, own)
         else:
             answer = self._reader.find(f"{self._commits[event_index]}:{name}")
-            found = None if answer is None else answer[2]
+            found = answer[2] if answer is not None and answer[1] == "blob" else None
         if found is None:
             raise LedgerError(f"run {self.path}: event {event_index} has no file {name!r}")
         return found
@@ -278,8 +282,8 @@ class GitLedger:
             self._settle()
             writer.put(self._entries)
             self._entries = []
-        if len(self._fresh) > AHEAD:
-            writer.wait(self._total - AHEAD // 2)
+        if self._fresh_bytes > AHEAD_BYTES:
+            writer.wait(self._total)
         self._retire()
         if book.full:
             book.rotate(self._total, self._free_proposals())
@@ -415,12 +419,14 @@ class GitLedger:
             before = [*self._commits[-1:], *([] if about is None else [about])]
             message = story.event_message(event, new, score, parent)
             told = _commit({"event.json": text.encode(), **files}, before, date, message)
-        except ValueError as error:
-            raise LedgerError(f"{where}: {error}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise LedgerError(f"{where}: {error!r}") from error
         champion = self._facts.champion
         self._learn(event, about)
         self._commits.append(told.id)
-        self._fresh.append(_Fresh(event, files, new))
+        size = len(text) + _size(files) + (0 if new is None else _size(new.files))
+        self._fresh.append(_Fresh(event, files, new, size))
+        self._fresh_bytes += size
         if new is not None:
             self._fresh_variants[new.id] = new
         if self._writer is not None:
@@ -473,7 +479,8 @@ class GitLedger:
         if self._writer is None:
             return
         for _ in range(self._writer.confirmed - self._in_git):
-            variant = self._fresh.popleft().variant
+            _, _, variant, size = self._fresh.popleft()
+            self._fresh_bytes -= size
             self._in_git += 1
             if variant is not None:
                 del self._fresh_variants[variant.id]
@@ -483,10 +490,10 @@ class GitLedger:
         """Keep a variant that was of use just now, within CACHE_BYTES."""
         if variant.id not in self._cache:
             self._cache[variant.id] = variant
-            self._cached_bytes += _size(variant)
+            self._cached_bytes += _size(variant.files)
         self._cache.move_to_end(variant.id)
         while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
-            self._cached_bytes -= _size(self._cache.popitem(last=False)[1])
+            self._cached_bytes -= _size(self._cache.popitem(last=False)[1].files)
 
     def _free_proposals(self) -> list[bytes]:
         """The lines that the journal must carry on."""
@@ -504,5 +511,5 @@ def _commit(files: Files, parents: Sequence[str], date: int, message: str) -> Co
     return Commit(commit_id(tree_of(blobs), parents, date, text), tuple(parents), date, text, blobs, files)
 
 
-def _size(variant: Variant) -> int:
-    return 2048 + sum(len(data) for data in variant.files.values())
+def _size(files: Files) -> int:
+    return 1024 + sum(len(data) for data in files.values())  # with what Python adds

@@ -22,6 +22,8 @@ class Reader:
 
     def find(self, name: str) -> tuple[str, str, bytes] | None:
         """Hash, type and content of an object, None if there is no such name."""
+        if "\n" in name:  # ends a question
+            return None
         if self._batch is None:
             self._batch = _CatFile(self._git_dir)
         self._batch.ask(name)

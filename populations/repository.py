@@ -27,10 +27,6 @@ _CONFIG = """\
 [gc]
 \tauto = 0
 """
-_KNOWN = {
-    "HEAD", "config", "objects", "refs", OURS, "packed-refs", "logs",
-    "info", "description", "branches", "hooks",
-}  # fmt: skip
 
 
 def start(git_dir: Path, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
@@ -83,8 +79,14 @@ def locate(path: Path) -> Path:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a folder holds nothing else than what `initialise` puts there, whole or half."""
-    return not path.exists() or {entry.name for entry in path.iterdir()} <= _KNOWN
+    """Whether a path is free for a run, or has one, or has half of one."""
+    if not path.exists() or (path / OURS / "lock").is_file():
+        return True
+    if not path.is_dir():
+        return False
+    packed = path / "packed-refs"
+    mirrored = packed.is_file() and EVENTS.encode() in packed.read_bytes()
+    return mirrored or (path / EVENTS).is_file() or not any(path.iterdir())
 
 
 def initialise(path: Path) -> None:

@@ -8,6 +8,7 @@ What is not yet in a checkpoint exists in the journal only. Figures: `benchmarks
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import threading
 import time
@@ -114,7 +115,7 @@ class Writer:
         try:
             while self._step():
                 pass
-        except (OSError, LedgerError) as error:
+        except Exception as error:  # whatever it is, the loop's thread raises it
             with self._change:
                 self._failure = (
                     f"run {self._git_dir}: git stopped writing, the journal keeps the rest: {error}"
@@ -158,6 +159,7 @@ class Writer:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             pass_fds=(self._lock,),
         )  # fmt: skip
+        os.setpriority(os.PRIO_PGRP, self._repack.pid, 10)  # the loop goes first
 
 
 class _FastImport:
@@ -297,13 +299,10 @@ class _FastImport:
                 lines.append(b"from %s\n" % self._name(parent))
         lines.append(b"deleteall\n")
         for path, blob in commit.blobs.items():
-            lines.append(f"M 100644 {blob} {_quoted(path)}\n".encode())
+            quoted = path.replace('"', '\\"')  # no backslash passes `check_path`
+            lines.append(f'M 100644 {blob} "{quoted}"\n'.encode())
         lines.append(b"\n")
 
 
 def _data(content: bytes) -> bytes:
     return b"data %d\n%s\n" % (len(content), content)
-
-
-def _quoted(path: str) -> str:
-    return '"' + path.replace('"', '\\"') + '"' if '"' in path else path  # no backslash passes check_path
