@@ -61,8 +61,10 @@ def start(packages: Sequence[str]) -> Server:
         """As root: a range of users instead of one, so that each job can have its own."""
         os.close(info_write)
         if root:
-            text = os.read(info_read, 4096)
-            if text:  # else it is dead, which its control socket will tell
+            text = b""
+            while b"}" not in text and (more := os.read(info_read, 4096)):  # written in pieces
+                text += more
+            if b"}" in text:  # else it is dead, which its control socket will tell
                 _write_maps(json.loads(text)["child-pid"])
         os.write(block_write, b"1")
 
