@@ -1,21 +1,23 @@
-"""A small, plausible run, for tests of everything that looks back: the same each time."""
+"""A small, plausible run, for tests of everything that looks back: the same each time, and verifiable.
+
+Scripted children with a true mean and independent noise; the real gate decides and the real ledger records.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from evolve.types import SCHEMA, EventKind, Files, Json, Variant
-from fitness.account import Account
-from fitness.intervals import sealed_claim
-from fitness.statistics import Duel, Reading
+from fitness.gate import DuelGate, sealed_claim
+from fitness.statistics import Reading
 from populations.ledger import GitLedger
 from populations.trees import tree_id
 
-SPAN, SD, SEARCH, SEALED, CHECK, N_MAX = 2.0, 0.25, 8, 40, 30, 400
+SPAN, SD, SEARCH, SEALED, N_MAX = 2.0, 0.25, 8, 40, 400
 TOML = b"""name = "tours"
 claim = "cases"
 direction = "minimise"
@@ -63,158 +65,99 @@ CHILDREN = (
     Child((9,), "syntax", "min becomes max", 6.6, source="near[city] + 0.2 * max(distances[city])"),
     Child((9,), "tune", "0.2 becomes 0.25", 6.09, source="near[city] + 0.25 * min(distances[city])"),
 )  # fmt: skip
-DUELS = ((2, 0, 4), (5, 2, 6), (9, 2, 9))  # challenger, champion, after which trial
+EQUALS = tuple(
+    Child((0,), "syntax", f"+ {n}", 7.0, source=f"near[city] + 0 * {n}") for n in range(1, 6)
+)  # none is better than the seed
 
 
-def record(path: Path, *, until: int | None = None, promote: bool = True) -> Path:
-    """Write the run to a repository; `until`: only its first events. Without `promote` nothing is dueled."""
+def record(path: Path, children: Sequence[Child] = CHILDREN, *, finished: bool = True) -> Path:
+    """Write a run to a repository; `finished`: with its sealed claim and its stop."""
     with GitLedger.create(path) as ledger:
-        for index, (kind, decision, measured, variant, files) in enumerate(events(promote)):
-            if index == until:
-                break
-            ledger.append(kind, decision, {**measured, "elapsed": index * 0.5}, variant=variant, files=files)
+        recorder = _Recorder(ledger)
+        for child in (Child((), "seed", "", 7.0), *children):
+            recorder.attempt(child)
+        if finished:
+            recorder.end()
         ledger.sync()
     return path
 
 
-Written = tuple[EventKind, dict[str, Json], dict[str, Json], Variant | str | None, Files | None]
-
-
-def events(promote: bool = True) -> Iterator[Written]:
-    """The run's events: kind, decision, measured, variant, files."""
-    rng = np.random.default_rng(0)
-    reading, account = Reading("bounded", SPAN, clipped=True), Account()
-    yield (
-        "start",
-        {
+class _Recorder:
+    def __init__(self, ledger: GitLedger) -> None:
+        self._ledger, self._gate, self._rng = ledger, DuelGate(), np.random.default_rng(0)
+        self._index = self._trials = self._evaluations = 0
+        self._ids: list[str | None] = []
+        self._means: dict[str, float] = {}
+        decision = {
             "schema": SCHEMA, "problem": {"name": "tours", "digest": "0" * 64}, "seed": 0, "parent": None,
-            "loaded": [], "claim": "cases", "reading": reading.as_json(), "direction": "minimise",
+            "loaded": [], "claim": "cases", "reading": Reading("bounded", SPAN, clipped=True).as_json(),
+            "direction": "minimise", "gate": "duel",
             "account": {"alpha": 0.1, "duels": 100, "error": "family-wise"},
-        },
-        {
-            "at": 1_700_000_000, "n_max": N_MAX, "batch": 20, "repeatable": True, "case_seconds": 0.001,
-            "sandbox": "bubblewrap", "workers": 2, "settings": {}, "versions": {"python": "3.11.0"},
-        },
-        None,
-        {"problem/problem.toml": TOML, "problem/statement.md": b"Visit every city.\n"},
-    )  # fmt: skip
-    means: dict[str, float] = {}
-    ids: list[str | None] = []
-    told = 0
-    for trial, child in enumerate((Child((), "seed", "", 7.0), *CHILDREN)):
-        event, id = _trial(trial, child, ids, told, rng)
-        ids.append(id)
-        if id is not None and child.mean is not None:
-            means[id] = child.mean
-        yield event
-        told += 1
-        for number, (challenger, champion, after) in enumerate(DUELS, 1):
-            if promote and after == trial:
-                pair = [str(ids[challenger]), str(ids[champion])]
-                for event in _duel(number, pair, account, reading, means, told, rng):
-                    yield event
-                    told += 1
-    best, seed = str(ids[9] if promote else ids[0]), str(ids[0])
-    champion_scores, seed_scores = (
-        (means[id] + SD * rng.standard_normal(SEALED)).tolist() for id in (best, seed)
-    )
-    claim = sealed_claim(champion_scores, seed_scores if best != seed else None, -1)
-    decision = {"opening": 1, "champion": best, "seed": seed, "count": SEALED, "seen": False}
-    yield "sealed", decision, {"champion": champion_scores, "seed": seed_scores, **claim}, best, None
-    yield (
-        "stop",
-        {"reason": "trials"},
-        {"trials": len(CHILDREN), "evaluations": 40, "usd": 0.0123},
-        None,
-        None,
-    )
-
-
-def _trial(
-    trial: int, child: Child, ids: Sequence[str | None], told: int, rng: np.random.Generator
-) -> tuple[Written, str | None]:
-    source = (
-        SEED.replace("near[city])", (child.source or f"near[city] * {trial + 1}") + ")") if trial else SEED
-    )
-    files = {"program.py": source.encode()}
-    tree = tree_id(files)
-    decision = {
-        "trial": trial, "told": told, "operator": child.operator, "parents": [ids[n] for n in child.parents],
-        "tree": tree, "idea": child.idea, "details": {},
-    }  # fmt: skip
-    measured: dict[str, Json] = {"usd": 0.0123} if child.operator == "rewrite" else {}
-    if child.failure == "duplicate":
-        decision |= {"variant": None, "verdict": "duplicate"}
-        return (
-            "trial",
-            decision,
-            {"failure": {"kind": "duplicate", "detail": str(ids[2])}},
-            None,
-            None,
-        ), None
-    variant = Variant(f"{trial}-{tree[:6]}", files, tuple(decision["parents"]), child.operator, child.idea)
-    scores = (
-        [20.0] * SEARCH if child.mean is None else (child.mean + SD * rng.standard_normal(SEARCH)).tolist()
-    )
-    measured |= {"scores": scores, "seconds": [0.001] * SEARCH}
-    if child.failure:
-        failure = {"kind": child.failure, "detail": "TypeError: 'list' object is not callable"}
-        measured["failures"] = {str(n): failure for n in range(SEARCH)}
-    decision |= {"variant": variant.id, "verdict": "failed" if child.failure else "evaluated"}
-    return ("trial", decision, measured, variant, None), variant.id
-
-
-def _duel(
-    number: int, pair: list[str], account: Account, reading: Reading, means: Mapping[str, float], told: int,
-    rng: np.random.Generator,
-) -> Iterator[Written]:  # fmt: skip
-    challenger, champion = pair
-    duel = Duel(reading, account.open(), N_MAX)
-    opened = {
-        "duel": number,
-        "challenger": challenger,
-        "champion": champion,
-        "level": duel.level,
-        "told": told,
-    }
-    yield "duel_open", opened, {}, challenger, None
-
-    def batch(phase: str, first: int, count: int) -> tuple[Written, list[list[float]]]:
-        sides = [(means[id] + SD * rng.standard_normal(count)).tolist() for id in pair]
-        decision = {"duel": number, "phase": phase, "first": first, "count": count}
-        return (
-            "duel_batch",
-            decision,
-            {"challenger": sides[0], "champion": sides[1], "ran": 2 * count},
-            challenger,
-            None,
-        ), sides
-
-    first = 0
-    while duel.verdict is None:
-        event, sides = batch("duel", first, 20)
-        yield event
-        first += 20
-        for a, b in zip(*sides, strict=True):
-            duel.add(-a, -b)
-    end = {"duel": number, "verdict": duel.verdict, "n": duel.n}
-    if duel.verdict == "promoted":
-        promotion = {
-            "promotion": account.promotions + 1,
-            "duel": number,
-            "variant": challenger,
-            "champion": champion,
-        }
-        account.promote()
-        yield "promotion", {**promotion, "n": duel.n}, {"log_e": duel.log_e}, challenger, None
-        event, (mine, theirs) = batch("check", 0, CHECK)
-        yield event
-        gains = sealed_claim(mine, theirs, -1)
+        }  # fmt: skip
         measured = {
-            "log_e": duel.log_e,
-            "duel_gain": gains["gain"],
-            "duel_gain_interval": list(gains["gain_interval"] or ()),
-        }
-        yield "duel_close", {**end, "promotion": promotion["promotion"]}, measured, challenger, None
-    else:
-        yield "duel_close", end, {"log_e": duel.log_e}, challenger, None
+            "at": 1_700_000_000, "n_max": N_MAX, "batch": 20, "repeatable": False, "case_seconds": 0.001,
+            "sandbox": "bubblewrap", "workers": 2, "settings": {}, "versions": {"python": "3.11.0"},
+        }  # fmt: skip
+        files = {"problem/problem.toml": TOML, "problem/statement.md": b"Visit every city.\n"}
+        self._append("start", decision, measured, files=files)
+
+    def attempt(self, child: Child) -> None:
+        """A trial, and whatever the gate makes of it."""
+        source = SEED.replace("near[city]", child.source or f"near[city] + {len(self._ids)}")
+        files = {"program.py": (source if self._ids else SEED).encode()}
+        parents = [self._ids[n] for n in child.parents]
+        tree = tree_id(files)
+        decision = {
+            "trial": len(self._ids), "told": self._index - 1, "operator": child.operator, "parents": parents,
+            "tree": tree, "idea": child.idea, "details": {}, "variant": None, "verdict": child.failure,
+        }  # fmt: skip
+        measured: dict[str, Json] = {"usd": 0.0123} if child.operator == "rewrite" else {}
+        variant = None
+        if child.failure == "duplicate":
+            measured["failure"] = {"kind": "duplicate", "detail": str(self._ids[2])}
+        else:
+            variant = Variant(f"{len(self._ids)}-{tree[:6]}", files, tuple(map(str, parents)), child.operator)
+            decision |= {"variant": variant.id, "verdict": "failed" if child.failure else "evaluated"}
+            scores = [20.0] * SEARCH
+            if child.mean is not None:
+                self._means[variant.id] = child.mean
+                scores = self._scores(variant.id, SEARCH)
+            measured |= {"scores": scores, "seconds": [0.001] * SEARCH}
+            if child.failure:
+                failure = {"kind": child.failure, "detail": "TypeError: 'list' object is not callable"}
+                measured["failures"] = {str(n): failure for n in range(SEARCH)}
+        self._ids.append(variant.id if variant else None)
+        self._append("trial", decision, measured, variant)
+        while (batch := self._gate.ask(finishing=True)) is not None:
+            count = len(batch.cases)
+            decision = {"duel": batch.duel, "phase": batch.phase, "first": batch.first, "count": count}
+            sides = {name: self._scores(getattr(batch, name), count) for name in ("challenger", "champion")}
+            self._append("duel_batch", decision, {**sides, "ran": 2 * count}, batch.challenger)
+
+    def end(self) -> None:
+        """The sealed draws and the stop."""
+        champion, seed = self._gate.champion, str(self._ids[0])
+        scores = {side: self._scores(id, SEALED) for side, id in (("champion", champion), ("seed", seed))}
+        claim = sealed_claim(scores["champion"], scores["seed"] if champion != seed else None, -1)
+        decision = {"opening": 1, "champion": champion, "seed": seed, "count": SEALED, "seen": False}
+        self._append("sealed", decision, {**scores, **claim, "ran": 2 * SEALED}, champion)
+        trials = len(self._ids) - 1
+        self._append("stop", {"reason": "trials"}, {"trials": trials, "evaluations": 40, "usd": 0.0123})
+
+    def _scores(self, id: str, count: int) -> list[float]:
+        return [float(score) for score in self._means[id] + SD * self._rng.standard_normal(count)]
+
+    def _append(
+        self,
+        kind: EventKind,
+        decision: Mapping[str, Json],
+        measured: Mapping[str, Json],
+        variant: Variant | str | None = None,
+        files: Files | None = None,
+    ) -> None:
+        timed = {**measured, "elapsed": self._index * 0.5}
+        self._gate.tell(self._ledger.append(kind, decision, timed, variant=variant, files=files))
+        self._index += 1
+        while decisions := self._gate.judge():
+            for each in decisions:
+                self._append(each.kind, each.decision, each.measured, each.variant)

@@ -50,10 +50,27 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+ProblemName = Annotated[
+    str,
+    typer.Argument(
+        metavar="PROBLEM", help="A problem's folder, or its name in the gallery.", show_default=False
+    ),
+]
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="Path of a run, or its name under runs/.", show_default=False)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Sandbox = Annotated[
+    Literal["auto", "process", "bubblewrap", "landlock", "none"],
+    typer.Option(
+        metavar="LEVEL",
+        help="auto, process, bubblewrap, landlock, or none (no protection).",
+        callback=lambda level: "auto" if level == "process" else level,  # the best one that is no container
+    ),
+]
+Trust = Annotated[
+    bool, typer.Option("--i-trust-the-programs", help="Allow --sandbox none: programs may do what you may.")
+]
 
 
 @app.callback()
@@ -72,12 +89,7 @@ def _options(
 
 @app.command(rich_help_panel=_EVOLVING)
 def run(
-    problem: Annotated[
-        str,
-        typer.Argument(
-            metavar="PROBLEM", help="A problem's folder, or its name in the gallery.", show_default=False
-        ),
-    ],
+    problem: ProblemName,
     to: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Where the run is kept; default runs/PROBLEM-SEED.")
     ] = None,
@@ -98,12 +110,7 @@ def run(
     population: Annotated[
         str | None, typer.Option(metavar="NAME", help="Who breeds: a name or a dotted path.")
     ] = None,
-    sandbox: Annotated[
-        Literal["auto", "process", "bubblewrap", "landlock", "none"],
-        typer.Option(
-            metavar="LEVEL", help="auto, process, bubblewrap, landlock, or none (protects nothing)."
-        ),
-    ] = "auto",
+    sandbox: Sandbox = "auto",
     baseline: Annotated[
         Literal["best-of-n", "random", "hill-climb"] | None,
         typer.Option(
@@ -111,10 +118,7 @@ def run(
         ),
     ] = None,
     fork: Annotated[bool, typer.Option("--fork", help="Start anew where the old run cannot go on.")] = False,
-    trust: Annotated[
-        bool,
-        typer.Option("--i-trust-the-programs", help="Allow --sandbox none: programs may do what you may."),
-    ] = False,
+    trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> int:
     """Evolve PROBLEM's program; the same command again goes on.
@@ -234,9 +238,9 @@ def verify(
     head: Annotated[
         str | None, typer.Option(metavar="HASH", help="The head that was printed when it ended.")
     ] = None,
-    rerun: Annotated[
-        int | None, typer.Option(metavar="K", help="Evaluate K recorded evaluations again.")
-    ] = None,
+    rerun: Annotated[int | None, typer.Option(metavar="K", help="Run K recorded evaluations again.")] = None,
+    sandbox: Sandbox = "auto",
+    trust: Trust = False,
 ) -> int:
     """Recompute every decision from the raw evidence.
 
@@ -245,7 +249,7 @@ def verify(
     _above_zero("--rerun", rerun)
     from evolve.cli.verifying import verify as body
 
-    return body(run, head, rerun or 0)
+    return body(run, head, rerun or 0, sandbox, trust)
 
 
 @app.command(rich_help_panel=_PROBLEMS)
@@ -268,17 +272,20 @@ def init(
 
 @app.command(rich_help_panel=_PROBLEMS)
 def check(
-    problem: Annotated[
-        str,
-        typer.Argument(
-            metavar="PROBLEM", help="A problem's folder, or its name in the gallery.", show_default=False
-        ),
-    ],
-) -> int:
+    problem: ProblemName,
+    seconds: Annotated[float, typer.Option(metavar="S", help="Of the run to plan.")] = 60.0,
+    workers: Annotated[
+        int | None, typer.Option(metavar="W", help="Of the run to plan; default one a core.")
+    ] = None,
+    sandbox: Sandbox = "auto",
+    trust: Trust = False,
+) -> None:
     """Try a problem: is it sound, how noisy, what can be proven with it?"""
+    _above_zero("--seconds", seconds)
+    _above_zero("--workers", workers)
     from evolve.cli.bringing import check as body
 
-    return body(problem)
+    body(problem, seconds, workers, sandbox, trust)
 
 
 @app.command(rich_help_panel=_PROBLEMS)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from evolve.cli.screen import facts, screen, size
+from evolve.cli.screen import Facts, screen, size
 from sandbox import probe
 
 LEAST_PYTHON = (3, 11)
@@ -28,9 +28,11 @@ def doctor() -> int:
     out = screen()
     levels = list(sandboxes())
     findings = [*machine(), *levels]
-    out.print(facts((name, _marked(fine, words)) for name, fine, words in findings))
+    out.print(Facts((name, _marked(fine, words)) for name, fine, words in findings))
     works = any(fine for _, fine, _ in levels)
-    broken = [name for name, fine, _ in machine() if fine is False] + ([] if works else ["sandbox"])
+    broken = [name for name, fine, _ in machine() if fine is False] + (
+        [] if works else ["bubblewrap or landlock"]
+    )
     out.print()
     if broken:
         out.print(Text(f"A run would not work here: see {', '.join(broken)} above.", style="bad"))
@@ -61,8 +63,9 @@ def machine() -> Iterator[Finding]:
 def sandboxes() -> Iterator[Finding]:
     """Each level of the sandbox: whether it works, else why not and what helps."""
     for level in probe():
-        words = "works" if level.works else f"{level.reason}; {level.fix}"
-        yield f"sandbox {level.name}", True if level.works else None, words
+        if level.name != "none":  # it always works, and is no sandbox
+            words = "works" if level.works else "; ".join(filter(None, (level.why, level.fix)))
+            yield level.name, True if level.works else None, words
 
 
 def _package(name: str, *, needed: bool) -> tuple[bool | None, str]:

@@ -90,7 +90,7 @@ def lines(ledger: GitLedger) -> Iterator[str]:
         kind = event.kind.partition("_")[0]
         if kind == "duel":
             kind = f"duel {event.decision['duel']}"
-        yield f"{event.index:>6}  {elapsed:>11}  {kind:<10} {one_line(_words(event, story))}".rstrip()
+        yield f"{event.index:>6}  {elapsed:>11}  {kind:<10} {_words(event, story)}".rstrip()
 
 
 def _words(event: Event, story: Story) -> str:
@@ -101,7 +101,7 @@ def _words(event: Event, story: Story) -> str:
             return f"{name}, seed {seed}, claim {claim}, sandbox {measured['sandbox']}"
         case "proposal":
             cost = dollars(measured.get("usd", 0.0))
-            return f"for trial {decision['trial']} by {decision['operator']}, {cost}"
+            return f"for trial {decision['trial']} by {one_line(decision['operator'])}, {cost}"
         case "trial":
             return _trial(event, story)
         case "duel_open":
@@ -137,11 +137,11 @@ def _trial(event: Event, story: Story) -> str:
     trial = trial_of(event, story.sign)
     name = trial.variant or f"{trial.index}"
     if trial.value is None:
-        why = f"{trial.operator}: {_why(trial) or trial.idea}"
-        return f"{name:<12} {failure_kind(trial):<20} {why}"
+        why = one_line(f"{trial.operator}: {_why(trial) or trial.idea}")
+        return f"{name:<12} {failure_kind(trial):<19} {why}"
     gain = story.gain(trial)
     score = number(story.score(trial.variant)) + (f" ({signed(gain)})" if gain is not None else "")
-    return f"{name:<12} {score:<20} {trial.operator}: {trial.idea}".rstrip(": ")
+    return f"{name:<12} {score:<19} " + one_line(f"{trial.operator}: {trial.idea}").rstrip(": ")
 
 
 def _why(trial: Trial) -> str:

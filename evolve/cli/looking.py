@@ -14,11 +14,11 @@ from rich.text import Text
 from evolve.cli.evidence import Evidence, reading_of
 from evolve.cli.runs import Record
 from evolve.cli.screen import (
+    Facts,
     Screen,
     dollars,
     dot_plot,
     duration,
-    facts,
     harmless,
     number,
     odds,
@@ -35,6 +35,7 @@ from evolve.result import champion as champion_entry
 from evolve.types import BadInput, Files, Trial
 
 PLOT_WIDTH = 61
+IDEA_WIDTH = 28
 
 
 def show_run(run: str) -> None:
@@ -50,7 +51,7 @@ def show_variant(run: str, name: str) -> None:
         id = record.variant(name)
         story, trial = record.story, record.story.history.variants[id]
         out.print(_heading(record, trial))
-        out.print(facts(_facts(story, trial)))
+        out.print(Facts(_facts(story, trial)))
         evidence = Evidence()
         for duel in story.duels.values():
             if duel.challenger == id:
@@ -92,7 +93,9 @@ def champion(run: str, *, leader: bool, as_json: bool, write: Path | None) -> No
 
 def diff(run: str, a: str, b: str | None) -> None:
     """Print what changed between two variants; with one, between its parent and itself."""
-    from populations.lineage import diff as difference
+    from populations.lineage import (
+        diff as difference,
+    )  # GitPython: 150 ms that other commands need not wait for
 
     out = screen()
     with Record.read(run) as record:
@@ -114,7 +117,26 @@ def diff(run: str, a: str, b: str | None) -> None:
 
 def blame(run: str, file: str, variant: str | None) -> None:
     """Print each line of a file with the variant that brought it, its gain and its idea."""
-    raise NotImplementedError
+    from populations.lineage import (
+        blame as brought,
+    )  # GitPython: 150 ms that other commands need not wait for
+
+    out = screen()
+    with Record.read(run) as record:
+        story = record.story
+        rows = brought(record.ledger, record.variant(variant or "champion"), file)
+        width = max((len(id) for id, _ in rows), default=0)
+        before = None
+        for id, line in rows:
+            trial = story.history.variants[id]
+            idea = one_line(f"{trial.operator}: {trial.idea}".removesuffix(": "))
+            idea = idea if len(idea) <= IDEA_WIDTH else idea[: IDEA_WIDTH - 1] + "…"
+            gain = signed(story.gain(trial)) if trial.parents else ""
+            origin = (id, gain, idea) if id != before else ("", "", "")
+            before = id
+            text = Text.assemble((f"{origin[0]:<{width}}", "name"), f" {origin[1]:>8} ")
+            text.append(f" {origin[2]:<{IDEA_WIDTH}} │ ", style="quiet")
+            out.print(text.append(harmless(line)), soft_wrap=True)
 
 
 # ------------------------------------------------------------------------------------------- a variant

@@ -63,8 +63,7 @@ class Record:
         """The object that `evolve run --json` prints, as it would be now."""
         history = self.story.history
         assert history.start is not None
-        baseline = history.start.measured["settings"].get("baseline")
-        gate = OpenGate() if baseline == "hill-climb" else DuelGate()
+        gate = OpenGate() if history.start.decision["gate"] == "open" else DuelGate()
         for event in self.ledger.events():
             gate.tell(event)
         decision, measured = history.start.decision, history.start.measured

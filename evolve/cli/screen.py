@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, NoReturn
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 from rich.theme import Theme
 
@@ -114,7 +113,7 @@ def with_interval(value: float, interval: Sequence[float] | None, *, sign: bool 
     low, high = interval
     width = high - low
     digits = (
-        6 if width <= 0 or not math.isfinite(width) else min(9, max(0, 1 - math.floor(math.log10(width))))
+        6 if width <= 0 or not math.isfinite(width) else min(9, max(0, 2 - math.floor(math.log10(width))))
     )
     return f"{value:{plus}.{digits}f} [{low:{plus}.{digits}f}, {high:{plus}.{digits}f}]"
 
@@ -196,11 +195,17 @@ def dot_plot(values: Sequence[float], width: int, height: int = 6) -> list[str]:
     return [*rows, axis, labels, *([f"a dot is up to {a_dot} pairs".center(width)] if a_dot > 1 else [])]
 
 
-def facts(rows: Iterable[tuple[str, Text | str]]) -> Table:
-    """Names on the left, values on the right, no lines."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="quiet", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in rows:
-        table.add_row(name, value)
-    return table
+class Facts:
+    """Names on the left, values on the right, no lines; long values go on below their beginning."""
+
+    def __init__(self, rows: Iterable[tuple[str, Text | str]]) -> None:
+        self.rows = list(rows)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        indent = max((len(name) for name, _ in self.rows), default=0) + 2
+        for name, value in self.rows:
+            text = Text(value) if isinstance(value, str) else value
+            for line in text.wrap(console, max(20, options.max_width - indent), overflow="fold"):
+                line.rstrip()
+                yield Text.assemble((f"{name:<{indent}}", "quiet"), line)
+                name = ""

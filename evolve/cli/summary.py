@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from evolve.cli.evidence import account_of, reading_of, smallest_effect
-from evolve.cli.screen import dollars, duration, facts, number, signed, with_interval
+from evolve.cli.screen import Facts, dollars, duration, number, signed, with_interval
 from evolve.cli.story import Story
 from evolve.types import Json
 
@@ -28,13 +28,14 @@ def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | No
         ),
         *_champion(story, result, unit),
         *_leader(result),
-        ("promotions", _promotions(story, result)),
+        *_promotions(story, result),
         ("work", _work(result)),
         ("sandbox", _sandbox(str(result["sandbox"]))),
-        ("run", Text.assemble(str(result["run"]), (f"  head {str(result['head'])[:16]}", "quiet"))),
+        ("run", str(result["run"])),
+        ("head", str(result["head"])),
     ]
     heading = Text.assemble((str(result["problem"]), "key"), f"  {unit or 'score'}, ", _direction(story))
-    parts: list[RenderableType] = [heading, Text(), facts(rows)]
+    parts: list[RenderableType] = [heading, Text(), Facts(rows)]
     if not result["promotions"]:
         parts += [Text(), _nothing(story, unit)]
     parts += [Text(), _next(story, result, again)]
@@ -99,21 +100,25 @@ def _leader(result: Mapping[str, Json]) -> list[tuple[str, Text | str]]:
     leader = result["leader"]
     if not leader or leader["proven"] or leader["id"] == result["champion"]["id"]:
         return []
-    score = f"  {number(leader['score'])} on {leader['n']} search cases, "
+    score = f"  {number(leader['score'])} on {leader['n']} search cases, luck taken off, "
     return [("leader", Text.assemble((leader["id"], "name"), score, ("not proven", "note")))]
 
 
-def _promotions(story: Story, result: Mapping[str, Json]) -> str:
+def _promotions(story: Story, result: Mapping[str, Json]) -> Iterator[tuple[str, Text | str]]:
     start = story.history.start
     assert start is not None
     count = f"{result['promotions']}"
     if undone := sum(promotion.undone for promotion in story.promotions):
         count += f" ({undone} more undone)"
-    reading = reading_of(start)
+    reading, account = reading_of(start), account_of(start)
     if reading.kind == "exact":
-        return f"{count}: {reading.says}"
-    alpha = account_of(start).alpha
-    return f"{count} from {len(story.duels)} duels: {reading.says}; P(any is false) <= {alpha:g}"
+        yield "promotions", count
+    else:
+        count += f" from {len(story.duels)} duel{'s' * (len(story.duels) != 1)}"
+        bound = "P(any false)" if account.error == "family-wise" else "expected share of false ones"
+        yield "promotions", f"{count}; {bound} <= {account.alpha:g}"
+    if result["promotions"]:
+        yield "claim", reading.says
 
 
 def _work(result: Mapping[str, Json]) -> str:

@@ -54,6 +54,7 @@ def lines(story: Story, kept: set[str]) -> Iterator[Text]:
         if id in kept:
             children.setdefault(_parent(story, id), []).append(id)
     best = _best_below(story, children)
+    leader = story.leader()
     main = set(_line(story, story.champion))
     promotions = {p.variant: p for p in story.promotions}
 
@@ -68,6 +69,8 @@ def lines(story: Story, kept: set[str]) -> Iterator[Text]:
             if promotion := promotions.get(follows):
                 undone = ", undone" if promotion.undone else ""
                 text.append(f"  promotion {promotion.number}{undone}", style="note")
+            if follows == leader and leader != story.champion:
+                text.append("  leader, not proven", style="note")
             if follows == story.champion:
                 text.append("  champion", style="good")
             yield text

@@ -1,3 +1,221 @@
-"""`evolve verify`: recompute every decision from the raw evidence."""
+"""`evolve verify`: recompute every decision from the raw evidence, and, where asked, the evidence itself."""
 
 from __future__ import annotations
+
+import random
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.text import Text
+
+from evolve.cli.runs import find
+from evolve.cli.screen import Screen, one_line, screen, signed
+from evolve.types import BadInput, CaseKey, Event, Failure, Job, Json
+from fitness.gate import draw, nonce_of
+from fitness.problem import Problem, load
+from fitness.verify import verify as mismatches
+from fitness.worker import Worker
+from populations import repository
+from populations.ledger import GitLedger
+
+# What a busy or smaller machine may cause: such a difference proves nothing.
+MACHINE_FAILURES = frozenset({"timeout", "out_of_memory", "machinery"})
+
+
+def verify(run: str, head: str | None, rerun: int, sandbox: str, trust: bool) -> int:
+    """Check a run and print what was checked; 1 on any mismatch."""
+    out = screen()
+    with GitLedger.read(find(run)) as ledger:
+        events = list(ledger.events())
+        kinds = [event.kind for event in events]
+        out.print(
+            f"{len(events):,} events, {kinds.count('trial'):,} trials, {kinds.count('duel_open')} duels, "
+            f"{kinds.count('promotion')} promotions"
+        )
+        found = [
+            _report(
+                out, "every level, e-value, decision and claim follows from the scores", _decisions(events)
+            ),
+            _report(out, "every object has the hash that names it", _objects(ledger)),
+            _report(
+                out, "every variant holds the program and the parents of its trial", _variants(ledger, events)
+            ),
+        ]
+        if head is not None:
+            found.append(_report(out, "the given head is in this history", _head(ledger, head)))
+        if rerun:
+            found.append(_rerun(out, ledger, events, rerun, sandbox, trust))
+        if not any(found):
+            out.print()
+            out.print(Text("OK", style="good"))
+            if head is None:
+                out.print("An end that was cut off shows only with --head and the hash printed at the end.")
+            if not rerun:
+                out.print("Case scores that were forged consistently show only with --rerun K.")
+        return int(any(found))
+
+
+def _report(out: Screen, what: str, wrong: Sequence[str]) -> int:
+    """Print one check; the number of its mismatches."""
+    if not wrong:
+        out.print(Text.assemble(("✓ ", "good"), what))
+    else:
+        out.print(Text.assemble(("✗ ", "bad"), what, f": {len(wrong)} mismatch{'es' * (len(wrong) > 1)}"))
+        out.lines("    " + one_line(line) for line in wrong)
+    return len(wrong)
+
+
+def _decisions(events: Sequence[Event]) -> list[str]:
+    return [str(mismatch) for mismatch in mismatches(events)]
+
+
+def _git(ledger: GitLedger, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", "--git-dir", str(repository.locate(ledger.path)), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def _objects(ledger: GitLedger) -> list[str]:
+    done = _git(ledger, "fsck", "--full", "--no-dangling", "--no-progress")
+    return [line for line in (done.stdout + done.stderr).splitlines() if line] if done.returncode else []
+
+
+def _variants(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
+    """What was evaluated is what is stored: tree and parents of each variant's commit."""
+    rows = _git(ledger, "log", "--all", "--format=%H %T %P").stdout.splitlines()
+    stored = {commit: (tree, parents) for commit, tree, *parents in map(str.split, rows)}
+    commits, wrong = ledger.variants(), []
+    for event in events:
+        id = event.decision.get("variant")
+        if event.kind != "trial" or id is None:
+            continue
+        tree, parents = stored.get(commits.get(id, ""), ("nothing", []))
+        where = f"event {event.index} (trial): variant {id}: expected"
+        if tree != event.decision["tree"]:
+            wrong.append(f"{where} tree {event.decision['tree']}, found {tree}")
+        if parents != (expected := list(dict.fromkeys(commits[id] for id in event.decision["parents"]))):
+            wrong.append(f"{where} parents {expected}, found {parents}")
+    return wrong
+
+
+def _head(ledger: GitLedger, head: str) -> list[str]:
+    inside = _git(ledger, "merge-base", "--is-ancestor", head, ledger.head)
+    if inside.returncode:
+        return [
+            f"{head}: expected an event of this run, found none: its end is cut off, or it is another run"
+        ]
+    return []
+
+
+# -------------------------------------------------------------------------------------- evaluating again
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An evaluation as the events tell it: raw scores, a case each."""
+
+    event: int
+    what: str
+    variant: str
+    cases: tuple[CaseKey, ...]
+    scores: tuple[float, ...]
+    failures: Mapping[int, Failure]
+
+
+def recorded(events: Sequence[Event]) -> Iterator[Recorded]:
+    """Every evaluation of a run: of trials, of both sides of duels, of the sealed draws."""
+    nonce = nonce_of(events[0].decision)
+    duels: dict[int, Mapping[str, Json]] = {}
+    for event in events:
+        decision, measured = event.decision, event.measured
+        if event.kind == "duel_open":
+            duels[decision["duel"]] = decision
+        elif event.kind == "trial" and "scores" in measured:
+            count = len(measured["scores"])
+            failures = {int(n): Failure(**failure) for n, failure in measured.get("failures", {}).items()}
+            cases = tuple(CaseKey("search", n) for n in range(count))
+            yield Recorded(
+                event.index, "trial", decision["variant"], cases, tuple(measured["scores"]), failures
+            )
+        elif event.kind == "duel_batch":
+            duel, first = duels[decision["duel"]], decision["first"]
+            numbers = range(first, first + decision["count"])
+            if decision["phase"] == "duel":
+                cases = tuple(CaseKey("gate", draw(nonce, "gate", duel["champion"], n)) for n in numbers)
+            else:
+                cases = tuple(CaseKey("check", draw(nonce, "check", duel["duel"], n)) for n in numbers)
+            for side in ("challenger", "champion"):
+                yield Recorded(event.index, f"{side}'s pairs", duel[side], cases, tuple(measured[side]), {})
+        elif event.kind == "sealed":
+            cases = tuple(CaseKey("sealed", draw(nonce, "sealed", n)) for n in range(decision["count"]))
+            for side in ("champion", "seed"):
+                scores = tuple(measured[side])
+                yield Recorded(event.index, f"{side}'s sealed draws", decision[side], cases, scores, {})
+
+
+def _rerun(
+    out: Screen, ledger: GitLedger, events: Sequence[Event], count: int, sandbox: str, trust: bool
+) -> int:
+    """Evaluate some recorded evaluations again; the number of mismatches.
+
+    Which ones follows from the head, so that a second look takes the same and a forger cannot know before.
+    """
+    everything = list(recorded(events))
+    chosen = random.Random(ledger.head).sample(everything, min(count, len(everything)))
+    repeatable = bool(events[0].measured["repeatable"])
+    wrong, excused, differences = [], 0, []
+    with tempfile.TemporaryDirectory() as folder:
+        problem = _restore(ledger, events, Path(folder))
+        worker = Worker(problem, sandbox, trusted=trust)
+        try:
+            for each in chosen:
+                again = worker.evaluate(Job(ledger.variant(each.variant).files, each.cases))
+                differences.append(again.mean - sum(each.scores) / len(each.scores))
+                for n, (then, now) in enumerate(zip(each.scores, again.scores, strict=True)):
+                    failures = [each.failures.get(n), again.failures[n]]
+                    if then == now:
+                        continue
+                    if then == problem.worst or any(f and f.kind in MACHINE_FAILURES for f in failures):
+                        excused += 1
+                    else:
+                        where = f"event {each.event} ({each.what}): {each.variant}, case {n}"
+                        wrong.append(f"{where}: expected {now!r}, found {then!r}")
+        finally:
+            worker.close()
+    name = f"{len(chosen)} of {len(everything):,} evaluations, run again, give the recorded scores"
+    if excused:
+        out.print(Text(f"- {excused} cases failed then or now by time or memory: not compared", style="note"))
+    if repeatable:
+        return _report(out, name, wrong)
+    spread = ", ".join(signed(difference) for difference in differences[:8])
+    out.print(
+        Text(
+            "- this problem's scores do not repeat, so running again cannot tell forgery from noise;",
+            style="note",
+        )
+    )
+    out.print(Text(f"  mean differences of {len(chosen)} evaluations: {spread}", style="note"))
+    return 0
+
+
+def _restore(ledger: GitLedger, events: Sequence[Event], folder: Path) -> Problem:
+    """The problem as the run recorded it. Raises BadInput where its digest is another."""
+    files = {
+        name.removeprefix("problem/"): data
+        for name, data in ledger.files(0).items()
+        if name.startswith("problem/")
+    }
+    seed = next(event.decision["variant"] for event in events if event.kind == "trial")
+    files |= {f"program/{name}": data for name, data in ledger.variant(seed).files.items()}
+    for name, data in files.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise BadInput("RUN", "paths inside the problem's folder", repr(name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    problem = load(folder)
+    if problem.digest != (digest := events[0].decision["problem"]["digest"]):
+        raise BadInput("RUN", f"a recorded problem of digest {digest}", problem.digest)
+    return problem
