@@ -14,7 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from evolve.types import CaseKey, Evaluation, Failure, Files, Handler, Job, Json, Limits, Outcome, Program
+from evolve.types import (
+    CaseKey,
+    Evaluation,
+    EvolveError,
+    Failure,
+    Files,
+    Handler,
+    Job,
+    Json,
+    Limits,
+    Outcome,
+    Program,
+)
 from sandbox import values
 
 
@@ -77,37 +89,51 @@ def noise(files: Files, key: CaseKey) -> float:
 
 
 class _Counted:
-    """`call` as a program sees it."""
+    """`call` as a program sees it. What goes wrong in it counts, even where the program catches it."""
 
     def __init__(self, handler: Handler | None, position: int, most: int) -> None:
         self._handler, self._position, self._most = handler, position, most
         self.made = 0
+        self.failure: Failure | None = None
 
     def __call__(self, name: str, arguments: Json = None) -> Json:
         if self._handler is None or self.made >= self._most:
-            self.made = self._most + 1
-            raise RuntimeError(f"more than {self._most} calls")
+            self.failure = Failure("call_limit", f"more than {self._most} calls")
+            raise RuntimeError(self.failure.detail)
         self.made += 1
-        return self._handler(self._position, name, arguments)
+        try:
+            return self._handler(self._position, name, arguments)
+        except ValueError as error:
+            self.failure = Failure("invalid_answer", f"call {name}: {error}")
+            raise
 
 
 def _run_one(
     answer: Callable[..., Any], entry: Callable[..., Any], case: Json, limits: Limits, call: _Counted
 ) -> Outcome:
     start = time.perf_counter()
+    data = None
     try:
         result = answer(case, entry, call)
+    except EvolveError:
+        raise  # of a handler: the machinery's
     except (Exception, SystemExit) as error:
-        failure = _crash(error) if call.made <= limits.calls else Failure("call_limit", str(error))
-        return Outcome(None, failure, time.perf_counter() - start)
+        failure: Failure | None = call.failure or _crash(error)
+    else:
+        data, failure = _encoded(result, limits)
+        failure = call.failure or failure
     seconds = time.perf_counter() - start
+    return Outcome(None if failure else data, failure, seconds, calls=call.made)
+
+
+def _encoded(result: Any, limits: Limits) -> tuple[bytes | None, Failure | None]:
     try:
         data = values.encode(result)
     except ValueError as error:
-        return Outcome(None, Failure("invalid_answer", str(error)), seconds)
+        return None, Failure("invalid_answer", str(error))
     if len(data) > limits.output_bytes:
-        return Outcome(None, Failure("output_limit", f"{len(data)} bytes"), seconds)
-    return Outcome(data, None, seconds, calls=call.made)
+        return None, Failure("output_limit", f"{len(data)} bytes; at most {limits.output_bytes}")
+    return data, None
 
 
 def _entry_alone(case: Json, entry: Callable[[Json], Any], call: _Counted) -> Any:

@@ -58,8 +58,6 @@ class ProblemFitness:
         calls = _Calls(self._rules, cases) if self._rules.handlers else None
         program = Program(job.files, problem.entry, problem.harness)
         outcomes = self._sandbox.run(program, visible, problem.limits, calls.handle if calls else None)
-        if calls and calls.broken:
-            raise calls.broken
         judged = [
             self._judged(case, outcome, calls, position)
             for position, (case, outcome) in enumerate(zip(cases, outcomes, strict=True))
@@ -92,11 +90,8 @@ class ProblemFitness:
         return made
 
     def _judged(self, case: Json, outcome: Outcome, calls: _Calls | None, position: int) -> _Judged:
-        failure = outcome.failure
-        if calls and position in calls.refused:
-            failure = Failure("invalid_answer", calls.refused[position])
-        if failure is not None or outcome.answer is None:
-            return self._failed(failure or Failure("crash", "no answer"))
+        if outcome.failure is not None or outcome.answer is None:
+            return self._failed(outcome.failure or Failure("crash", "no answer"))
         try:
             answer = values.decode(outcome.answer, self._problem.limits.output_bytes)
         except ValueError as error:
@@ -217,22 +212,13 @@ class _Calls:
         assert rules.handlers is not None
         self._make, self._cases = rules.handlers, cases
         self._made: dict[int, tuple[Mapping[str, Callable[[Json], Json]], Any]] = {}
-        self.refused: dict[int, str] = {}  # position of the case -> what its program did wrong
-        self.broken: EvaluatorError | None = None
 
     def handle(self, position: int, name: str, arguments: Json) -> Json:
-        """Answer one call of the program. Raises ValueError where the program may not call so."""
-        try:
-            functions, _ = self._of(position)
-            if name not in functions:
-                raise ValueError(f"no call is named {name!r}")
-            return _trusted(name, functions[name], arguments)
-        except ValueError as error:
-            self.refused.setdefault(position, str(error))
-            raise
-        except EvaluatorError as error:
-            self.broken = error  # the sandbox may turn it into a failure of the program: it is none
-            raise
+        """Answer one call of the program. A ValueError is the program's fault: an invalid answer."""
+        functions, _ = self._of(position)
+        if name not in functions:
+            raise ValueError(f"no call is named {name!r}")
+        return _trusted(name, functions[name], arguments)
 
     def state(self, position: int) -> Any:
         """What `score` is given beside the answer."""

@@ -276,6 +276,10 @@ def _check(table: _Problem) -> None:
         low, high = table.difference_range
         if not (high > 0 and low == -high):
             raise BadInput(at + "difference_range", "[-x, x] with x > 0", str([low, high]))
+    if table.claim == "cases" and table.range is None and table.difference_range is None:
+        raise BadInput(
+            at + "range", "range or difference_range for claim 'cases' (averages need one)", "neither"
+        )
     if table.margin >= _span(table):
         raise BadInput(
             at + "margin", f"less than the greatest difference {_span(table):g}", f"{table.margin:g}"

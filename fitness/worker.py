@@ -19,7 +19,7 @@ from fitness.problem import Problem, load
 START_SECONDS = 60.0  # imports and the sandbox's start, on a machine that is busy
 SCORE_SECONDS = 1.0  # what evaluate.py may take for a case, beside the program
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")  # what passes: nothing of the user's keys
-LOG_BYTES, LOG_SHOWN = 4000, 300
+LINE_SHOWN = 300  # characters of what it printed last
 
 
 class Worker:
@@ -53,6 +53,11 @@ class Worker:
             if not self._level:
                 self._level = str(self._receive(START_SECONDS, "its start")["level"])
             return self._level
+
+    @property
+    def pid(self) -> int:
+        """Of the evaluator process."""
+        return self._process.pid
 
     def evaluate(self, job: Job) -> Evaluation:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
@@ -99,7 +104,7 @@ class Worker:
         return reply
 
     def _dead(self, what: str) -> EvaluatorError:
-        self._process.end()
+        self._process.end(grace_seconds=1.0)  # it closed its channel first: let it say how it ends
         said = f": {self._process.last_words}" if self._process.last_words else ""
         return EvaluatorError(f"the evaluator ended during {what} (exit code {self._process.code}){said}")
 
@@ -121,7 +126,7 @@ class _Process:
         }
         with theirs:
             self._popen = subprocess.Popen(
-                [sys.executable, "-P", "-m", "fitness.evaluator", str(theirs.fileno())],
+                [sys.executable, "-u", "-P", "-m", "fitness.evaluator", str(theirs.fileno())],
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,
@@ -135,18 +140,20 @@ class _Process:
         """Of the evaluator."""
         return self._popen.pid
 
-    def end(self) -> None:
+    def end(self, grace_seconds: float = 0.0) -> None:
         """Kill it and free what belonged to it; then `code` and `last_words` tell. Idempotent."""
         with self._ending:
             if self.ended:
                 return
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(grace_seconds)
             self._popen.kill()
             self.code = self._popen.wait()
             assert self._popen.stdin is not None
             self._popen.stdin.close()
             self.channel.close()
             self._log.seek(0)
-            lines = self._log.read()[-LOG_BYTES:].decode(errors="replace").split("\n")
-            self.last_words = " | ".join(line for line in lines if line)[-LOG_SHOWN:]
+            lines = self._log.read().decode(errors="replace").split("\n")
+            self.last_words = next((line[:LINE_SHOWN] for line in reversed(lines) if line.strip()), "")
             self._log.close()
             self.ended = True

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from problem_folders import EVALUATE, TOML, cases, evaluate, write
+
+from evolve.types import BadInput, EvaluatorError, Job, SandboxUnavailable
+from fitness.problem import load
+from fitness.worker import ENVIRONMENT, Worker
+
+# What the evaluator does when an answer is one of five; anything else is scored as ever.
+TREACHEROUS = EVALUATE.replace(
+    "def score(case, answer):",
+    """
+def score(case, answer):
+    import ctypes, os, time
+    if answer == 101:
+        while True:
+            time.sleep(1)
+    if answer == 102:
+        print("last words")
+        os._exit(3)
+    if answer == 103:
+        raise KeyError("broken")
+    if answer == 104:
+        ctypes.PyDLL(None).sleep(1000)  # holds the interpreter: no thread of this process can run
+    if answer == 105:
+        return {"score": 1, "feedback": " ".join(os.environ)}
+""",
+)
+QUICK = TOML.replace("seconds = 2.0", "seconds = 0.5")
+
+
+def answering(number: int) -> Job:
+    return Job({"program.py": f"def double(case):\n    return {number}\n".encode()}, cases(1))
+
+
+HONEST = Job(
+    {"program.py": b"def double(case):\n    return 2 * case['number']\n"}, cases(3), keep_answers=True
+)
+
+
+@pytest.fixture
+def worker(tmp_path: Path) -> Iterator[Worker]:
+    folder = write(tmp_path / "problem", toml=QUICK, evaluate=TREACHEROUS)
+    worker = Worker(folder, "none", trusted=True, slack_seconds=0.5)
+    yield worker
+    worker.close()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended (a zombie that nobody reaps has)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
+def all_gone(pids: list[int]) -> bool:
+    return all(map(gone, pids))
+
+
+def within(seconds: float, condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+def family(pid: int) -> list[int]:
+    """A process and all below it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid] + [member for child in children for member in family(int(child))]
+
+
+def test_it_scores_as_the_evaluator_does(worker: Worker, tmp_path: Path) -> None:
+    assert worker.level == "none"
+    there = worker.evaluate(HONEST)
+    here = evaluate(tmp_path / "problem", HONEST.files["program.py"].decode())
+    assert (there.scores, there.failures, there.answers) == (here.scores, here.failures, here.answers)
+    assert there.scores == (10, 10, 10)
+    assert there.answers == (b"0", b"2", b"4")
+
+
+def test_failures_and_feedback_cross(worker: Worker) -> None:
+    evaluation = worker.evaluate(Job({"program.py": b"def double(case):\n    return 1 / 0\n"}, cases(2)))
+    assert [failure.kind for failure in evaluation.failures if failure] == ["crash", "crash"]
+    assert "2 of 2 cases failed" in evaluation.feedback
+    assert evaluation.failed
+
+
+def test_a_hung_evaluator_is_killed_with_its_sandbox_and_replaced(worker: Worker) -> None:
+    worker.evaluate(HONEST)
+    members = family(worker.pid)
+    assert len(members) > 1
+    for number in (101, 104):
+        with pytest.raises(EvaluatorError, match="did not finish a job of 1 cases within 2 s"):
+            worker.evaluate(answering(number))
+        assert within(2, partial(all_gone, members))
+        assert worker.evaluate(HONEST).mean == 10
+        members = family(worker.pid)
+
+
+def test_a_crashed_evaluator_says_how_and_is_replaced(worker: Worker) -> None:
+    with pytest.raises(EvaluatorError, match=r"exit code 3\): last words"):
+        worker.evaluate(answering(102))
+    assert worker.evaluate(HONEST).mean == 10
+
+
+def test_an_evaluator_killed_in_a_job_or_between_jobs(worker: Worker) -> None:
+    worker.evaluate(HONEST)
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(EvaluatorError, match="exit code -9"):
+        worker.evaluate(HONEST)
+    assert worker.evaluate(HONEST).mean == 10
+    threading.Timer(0.2, os.kill, (worker.pid, signal.SIGKILL)).start()
+    with pytest.raises(EvaluatorError, match="exit code -9"):
+        worker.evaluate(answering(101))
+    assert worker.evaluate(HONEST).mean == 10
+
+
+def test_an_exception_of_the_evaluator_costs_no_restart(worker: Worker) -> None:
+    pid = worker.pid
+    with pytest.raises(EvaluatorError, match="score raised KeyError: 'broken'"):
+        worker.evaluate(answering(103))
+    assert worker.evaluate(HONEST).mean == 10
+    assert worker.pid == pid
+
+
+def test_signals_for_the_driver_do_not_end_it(worker: Worker) -> None:
+    worker.evaluate(HONEST)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(worker.pid, number)
+    assert worker.evaluate(HONEST).mean == 10
+
+
+def test_close_ends_a_running_job_and_everything(worker: Worker) -> None:
+    worker.evaluate(HONEST)
+    members = family(worker.pid)
+    threading.Timer(0.2, worker.close).start()
+    with pytest.raises(EvaluatorError, match="ended during a job"):
+        worker.evaluate(answering(101))
+    assert within(2, partial(all_gone, members))
+    worker.close()
+    with pytest.raises(EvaluatorError, match="closed"):
+        worker.evaluate(HONEST)
+
+
+def test_the_environment_does_not_cross(worker: Worker) -> None:
+    names = set(worker.evaluate(answering(105)).feedback.split())
+    assert len(set(os.environ) - set(ENVIRONMENT)) > 0
+    assert names <= {
+        *ENVIRONMENT,
+        "LANG",
+        "PYTHONPATH",
+        "OPENBLAS_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "LC_CTYPE",
+    }
+
+
+def test_it_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
+    made: list[Worker] = []
+    folder = write(tmp_path / "problem")
+    thread = threading.Thread(target=lambda: made.append(Worker(folder, "none", trusted=True)))
+    thread.start()
+    thread.join()
+    assert made[0].evaluate(HONEST).mean == 10
+    pid = made[0].pid
+    levels: list[str] = []
+    threads = [threading.Thread(target=lambda: levels.append(made[0].level)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert levels == ["none"] * 4
+    assert not gone(pid)
+    made[0].close()
+
+
+@pytest.mark.parametrize("number", [0, 104])
+def test_it_ends_with_its_parent_idle_or_hung(tmp_path: Path, number: int) -> None:
+    folder = write(tmp_path / "problem", toml=QUICK, evaluate=TREACHEROUS)
+    code = f"""
+import sys, threading, time
+sys.path[:0] = {sys.path!r}
+from evolve.types import CaseKey, Job
+from fitness.worker import Worker
+worker = Worker({str(folder)!r}, "none", trusted=True)
+worker.level
+print(worker.pid, flush=True)
+program = b"def double(case): return {number}"
+worker.evaluate(Job({{"program.py": program}}, (CaseKey("search", 0),)))
+time.sleep(1000)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        time.sleep(0.3)  # now the job is over, or hangs in `score`
+        members = family(pid)
+        assert len(members) > 1
+        assert not any(gone(member) for member in members)
+        parent.kill()
+    assert within(2, partial(all_gone, members))
+
+
+def test_what_is_wrong_with_a_problem_crosses_as_bad_input(tmp_path: Path) -> None:
+    toml = TOML.replace("worst", 'packages = ["no_such"]\nworst')
+    worker = Worker(write(tmp_path / "problem", toml=toml), "none", trusted=True)
+    for _ in range(2):
+        with pytest.raises(BadInput, match="no_such"):
+            worker.evaluate(HONEST)
+    worker.close()
+    worker = Worker(write(tmp_path / "other", evaluate="import no_such\n"), "none", trusted=True)
+    with pytest.raises(BadInput, match="no_such installed"):
+        _ = worker.level
+    worker.close()
+
+
+def test_without_a_sandbox_nothing_runs_unless_trusted(tmp_path: Path) -> None:
+    worker = Worker(write(tmp_path / "problem"), "none")
+    with pytest.raises(SandboxUnavailable):
+        worker.evaluate(HONEST)
+    worker.close()
+
+
+def test_a_problem_that_changes_under_a_run_is_noticed(tmp_path: Path) -> None:
+    problem = load(write(tmp_path / "problem"))
+    (tmp_path / "problem" / "evaluate.py").write_text(EVALUATE.replace("10", "11"))
+    worker = Worker(problem, "none", trusted=True)
+    with pytest.raises(EvaluatorError, match="changed since it was loaded"):
+        worker.evaluate(HONEST)
+    worker.close()
