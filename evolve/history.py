@@ -68,6 +68,7 @@ class History:
 
     def __init__(self) -> None:
         self.start: Event | None = None
+        self.session: Mapping[str, Json] = {}  # workers and settings of the last one
         self.sign = 1
         self.last = -1  # index of the newest event
         self.elapsed = 0.0  # seconds of the run's life
@@ -103,8 +104,10 @@ class History:
         self.elapsed = max(self.elapsed, event.measured.get("elapsed", 0.0))
         match event.kind:
             case "start":
-                self.start = event
+                self.start, self.session = event, event.measured
                 self.sign = -1 if event.decision["direction"] == "minimise" else 1
+            case "resume":
+                self.session = event.measured
             case "proposal":
                 self._pay(event.decision["trial"], event.measured.get("usd", 0.0))
             case "trial":

@@ -110,13 +110,19 @@ class Search:
         self.replayed = self.history.last
         self.parts.clock.resume(self.history.elapsed)
         if self.parts.session is not None and self.closing() is None:
-            self.append("resume", {}, self.parts.session)
+            self.append("resume", {"changes": self._changes()}, self.parts.session)
         self._judge()
         self._next = max(self._next, self.history.last_trial + 1)
         for decision, proposal in self.parts.ledger.pending():
             self._next = max(self._next, decision["trial"] + 1)
             self._evaluate(Attempt(decision, proposal=proposal))
         self.sync()
+
+    def _changes(self) -> dict[str, Json]:
+        """Settings that are others than those of the session before."""
+        then = self.history.session.get("settings", {})
+        now = (self.parts.session or {}).get("settings", {})
+        return {key: [then.get(key), now[key]] for key in now if then.get(key) != now[key]}
 
     def spent(self) -> Spent:
         """What is spent, work in flight included."""
