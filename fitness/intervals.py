@@ -41,7 +41,7 @@ def _studentised(x: Floats, error: float) -> Interval:
     n = len(x)
     stream = np.random.PCG64(n)
     ratios = np.empty(RESAMPLES)
-    rows = max(1, 400_000 // n)  # so that memory stays small
+    rows = max(1, 100_000 // n)  # what a cache holds
     for start in range(0, RESAMPLES, rows):
         count = min(rows, RESAMPLES - start)
         raw = stream.random_raw(count * n) >> np.uint64(32)

@@ -189,7 +189,8 @@ class _Review:
             self._report(f"1 to {most - first} pairs", str(decision["count"]))
         if not checking:
             # champion scores that were known when the batch was asked for are those known ones
-            known = gate.known.get(contest.champion, [])[first : self.drawn.get(contest.number, 0)]
+            end = min(first + len(measured["champion"]), self.drawn.get(contest.number, 0))
+            known = gate.known.get(contest.champion, [])[first:end]
             self._expect("champion scores on known draws", known, measured["champion"][: len(known)])
 
     def _remember_draws(self) -> None:
