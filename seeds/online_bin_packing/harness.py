@@ -5,6 +5,7 @@ import numpy as np
 
 def answer(case, entry, call):
     bins = np.full(case["items"], float(case["capacity"]))
+    placed = []
     item = call("next")
     while item is not None:
         open_bins = np.nonzero(bins >= item)[0]
@@ -14,7 +15,7 @@ def answer(case, entry, call):
         best = np.argmax(priorities)
         if priorities[best] != priorities[best]:
             raise ValueError("priority returned NaN")
-        chosen = int(open_bins[best])
-        bins[chosen] -= item
-        item = call("next", chosen)
-    return int((bins < case["capacity"]).sum())
+        placed.append(int(open_bins[best]))
+        bins[placed[-1]] -= item
+        item = call("next", placed[-1])
+    return placed
