@@ -52,6 +52,7 @@ def start(packages: Sequence[str]) -> Server:
             landlock=False,  # a second wall here; the namespaces hold without it
             read=("/",),
             write=(_JOBS, "/dev/null"),
+            names=(),
             search=False,
         )
         mapping = ["--info-fd", str(info_write), "--userns-block-fd", str(block_read)] if root else []
@@ -92,6 +93,18 @@ def _view(entries: Sequence[Path]) -> tuple[list[str], str, str]:
         "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID",
         "--cap-add", "CAP_KILL",
     ]  # fmt: skip
+    for folder in (
+        "/usr",
+        "/etc",
+        "/dev",
+        _PYTHON,
+        f"{_PYTHON}/bin",
+        _PACKAGES,
+        _CODE,
+        f"{_CODE}/sandbox",
+        _JOBS,
+    ):
+        arguments += ["--dir", folder]  # parents that bwrap makes by itself are closed to the jobs' users
     hidden: list[str] = []
     for place in map(Path, visible.SHARED_LIBRARIES):
         if place.is_symlink():

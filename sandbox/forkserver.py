@@ -1,11 +1,11 @@
-"""The fork server: runs inside the walls, forks one child a job, cares for that child's life and nothing else.
+"""The fork server: runs inside the walls, forks one child a job, and cares for its life and nothing else.
 
     PYTHONPATH=<this code>:<packages>... python -m sandbox.forkserver '{"control": 3, ...}'     # see Settings
 
 Over the control socket (SOCK_SEQPACKET) it takes a deadline and two descriptors for each job, the child's end
 of the job's channel and its stderr, and never a byte of the job itself: so the memory that the next job
-inherits holds nothing of this one. `end` (or the deadline, or the client's death) kills whatever is left; then
-everything is reaped, the job's directory wiped, and one report sent.
+inherits holds nothing of this one. `end` (or the deadline, or the client's death) kills whatever is left;
+then everything is reaped, the job's directory wiped, and one report sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import numpy.random  # noqa: F401 - preloaded for every program
 
 from sandbox import frames, kernel, landlock, runner, seccomp
 
-REPORT = struct.Struct("!i??dQ")  # wait status, died by itself, clean, CPU seconds, most resident bytes
+REPORT = struct.Struct("!i??d")  # wait status, died by itself, clean, CPU seconds
 START = struct.Struct("!d")  # seconds until the server itself ends the job
 END = b"end"
 
@@ -52,6 +52,7 @@ class Settings(NamedTuple):
     landlock: bool  # without Landlock there is no start
     read: tuple[str, ...]  # what Landlock leaves readable
     write: tuple[str, ...]  # and writable
+    names: tuple[str, ...]  # and of what directories it leaves the names: imports look through them
     search: bool  # jobs may enter directories that only root may: where the interpreter lives in such a one
     threads: int | None = _THREADS  # of all processes of the job's user; None: unlimited
 
@@ -89,7 +90,7 @@ class Server:
         self._control = control
         self._ruleset: landlock.Ruleset | None = None
         if settings.walls and (settings.landlock or landlock.abi()):
-            self._ruleset = landlock.Ruleset(settings.read, settings.write)
+            self._ruleset = landlock.Ruleset(settings.read, settings.write, settings.names)
         if settings.walls:
             seccomp.build(os.getpid())  # raises here, not in a child, where there is no filter
         self._baseline = kernel.address_space_bytes()
@@ -131,8 +132,7 @@ class Server:
         os.close(stderr)
         by_itself = self._watch(pid, time.monotonic() + seconds)
         status, usage = _kill(pid)
-        report = (status, by_itself, self._wipe(), usage.ru_utime + usage.ru_stime, usage.ru_maxrss << 10)
-        return REPORT.pack(*report)
+        return REPORT.pack(status, by_itself, self._wipe(), usage.ru_utime + usage.ru_stime)
 
     def _watch(self, pid: int, deadline: float) -> bool:
         """Wait for the child's death (true), or for the client's word, its death, or the deadline."""

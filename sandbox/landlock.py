@@ -33,7 +33,8 @@ def _rights(version: int) -> int:
 class Ruleset:
     """Paths that stay open to whoever enters: made once, entered by every job. OSError without Landlock."""
 
-    def __init__(self, read: Iterable[str], write: Iterable[str] = ()) -> None:
+    def __init__(self, read: Iterable[str], write: Iterable[str] = (), names: Iterable[str] = ()) -> None:
+        """`read` and `write` with all that is below; below `names` what directories hold, but no content."""
         self.abi = abi()
         if not self.abi:
             raise OSError(errno.ENOSYS, "this kernel has no Landlock, or it is not enabled")
@@ -44,6 +45,8 @@ class Ruleset:
         self.fd = kernel.check(kernel.libc.syscall(_CREATE, attributes[:known], known, 0), "landlock")
         for path in read:
             self._allow(path, _READ | _LIST)
+        for path in names:
+            self._allow(path, _LIST)
         for path in write:
             self._allow(path, every & ~_EXECUTE & ~_IOCTL)
 

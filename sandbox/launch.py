@@ -137,6 +137,7 @@ def start_bare(packages: Sequence[str], walls: bool) -> Server:
             landlock=walls,
             read=tuple(map(str, read)),
             write=("/dev/null",),
+            names=(str(visible.LIBRARY), *visible.import_path(entries)),
             search=root and visible.only_root_may_enter([*entries, visible.LIBRARY]),
             threads=64 if root and walls else None,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from evolve.types import BadInput, Limits, Program, SandboxUnavailable
 from sandbox import bubblewrap, launch, values
@@ -99,7 +100,7 @@ def _open(name: str, packages: Sequence[str]) -> ProcessSandbox:
     """Start one level and believe its walls only after a program has run against them."""
     sandbox = ProcessSandbox(name, partial(_START[name], tuple(packages)))
     if name != "none":
-        (outcome,) = sandbox.run(_WALLS, ["/root"], Limits())
+        (outcome,) = sandbox.run(_WALLS, [str(Path.home())], Limits())
         holes = values.decode(outcome.answer, 4096) if outcome.answer is not None else [str(outcome.failure)]
         if holes:
             sandbox.close()

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -97,14 +98,15 @@ class _Job:
 
     def run(self, cases: Sequence[bytes], first: int) -> None:
         """Add an outcome for each case from `first` on, up to the first that the child did not survive."""
-        ours, theirs = socket.socketpair()
-        words = os.memfd_create("stderr")
-        with ours:
+        with ExitStack() as stack:
+            ours, theirs = map(stack.enter_context, socket.socketpair())
+            words = os.memfd_create("stderr")
+            stack.callback(os.close, words)
             remaining = len(cases) - first
             # the server's own deadline is a backup, if this process hangs
             seconds = self._limits.seconds * (remaining + 1) + _LOAD_SECONDS + 5
-            with theirs:
-                self._server.send(START.pack(seconds), [theirs.fileno(), words])
+            self._server.send(START.pack(seconds), [theirs.fileno(), words])
+            theirs.close()
             self._channel = frames.Channel(ours)
             try:
                 self._converse(cases, first)
@@ -115,22 +117,21 @@ class _Job:
                 where = "" if self._loaded else " while it was loaded"
                 failure, lost = Failure("timeout", f"over {self._limits.seconds:g} s{where}"), True
             seconds = time.monotonic() - self._began
-        report = self._end(wait=lost and failure is None)
-        status, by_itself, self.clean, self.cpu_seconds, _ = report
-        if lost:
-            failure = failure or _death(status, by_itself, words)
-            outcome = Outcome(None, failure, seconds, calls=self._calls)
-            self.outcomes += [outcome] * (1 if self._loaded else remaining)
-        os.close(words)
+            ours.close()  # a healthy child ends by itself
+            status, by_itself, self.clean, self.cpu_seconds = self._end(wait=lost and failure is None)
+            if lost:
+                failure = failure or _death(status, by_itself, words)
+                outcome = Outcome(None, failure, seconds, calls=self._calls)
+                self.outcomes += [outcome] * (1 if self._loaded else remaining)
         if not self.clean:
             self.outcomes[-1] = Outcome(None, Failure("unclean", "it left files that could not be removed"))
 
-    def _end(self, wait: bool) -> tuple[int, bool, bool, float, int]:
+    def _end(self, wait: bool) -> tuple[int, bool, bool, float]:
         """Have the child killed, if it lives, and wait until nothing of it is left."""
         if not wait or not self._server.pending(_GRACE_SECONDS):
             self._server.send(END)
-        status, by_itself, clean, cpu_seconds, resident = REPORT.unpack(self._server.receive())
-        return status, by_itself, clean, cpu_seconds, resident
+        status, by_itself, clean, cpu_seconds = REPORT.unpack(self._server.receive())
+        return status, by_itself, clean, cpu_seconds
 
     def _converse(self, cases: Sequence[bytes], first: int) -> None:
         self._loaded = False
@@ -185,13 +186,12 @@ class _Job:
             raise _Broken(Failure("call_limit", f"more than {allowed} calls"))
         name = "?"
         try:
-            name, argument = values.decode(body, self._limits.output_bytes)
-            if not isinstance(name, str):
-                raise ValueError("the name of a call is a string")
+            request = values.decode(body, self._limits.output_bytes)
+            if not (isinstance(request, list) and len(request) == 2 and isinstance(request[0], str)):
+                raise ValueError("a call is its name, a string, and its argument")
+            name, argument = request
             result = self._call(position, name, argument)
-        except (ValueError, TypeError) as error:
-            if not isinstance(error, ValueError):
-                raise
+        except ValueError as error:
             raise _Broken(Failure("invalid_answer", _clean(f"call {name}: {error}"))) from None
         try:
             encoded = values.encode(result)
