@@ -25,6 +25,7 @@ NOISE_CASES = 5  # that are repeated
 FRESH_CASES, FRESH_SECONDS = 30, 10.0  # of the check's own draws, as many as this time allows, at least 5
 GAINS = (0.01, 0.05)  # shares of the seed's score whose proof is priced
 DUELS_SHARE = 0.4  # of a run's cases, at most
+MUTANT_SECONDS = 10.0  # for all mutants together, on at least 5 cases each
 LEAST_MUTANTS = 3  # whose differences tell more than the seed alone
 
 
@@ -96,7 +97,7 @@ def check(
     fresh = tuple(CaseKey("check", i) for i in range(count))
     scores = fitness.evaluate(Job(problem.seed_files, fresh)).scores if fresh else whole.scores
     spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
-    difference_sd, difference_from = _difference_sd(problem, fitness, mutants, fresh, scores, spread)
+    difference_sd, difference_from = _difference_sd(problem, fitness, mutants, fresh, scores, case_seconds)
 
     reading, reason = choose_reading(problem.claim, problem.range, problem.difference_range, problem.margin)
     duel_level = Account(problem.alpha, problem.duels, problem.error).level
@@ -151,20 +152,26 @@ def _difference_sd(
     mutants: Sequence[Files],
     fresh: tuple[CaseKey, ...],
     seed_scores: Sequence[float],
-    spread: float,
+    case_seconds: float,
 ) -> tuple[float, str]:
     """Standard deviation of one paired difference, and how it was found."""
     if not fresh:
         return 0.0, "an artifact needs no draws"
+    spread = statistics.stdev(seed_scores)
+    affordable = int(MUTANT_SECONDS / max(case_seconds * len(mutants), 1e-9))
+    pairs = min(max(affordable, 5), len(fresh))
     found = []
     for files in mutants:
-        evaluation = fitness.evaluate(Job(files, fresh))
-        if not any(evaluation.failures):
-            pairs = zip(evaluation.scores, seed_scores, strict=True)
-            found.append(statistics.stdev(one - other for one, other in pairs))
+        evaluation = fitness.evaluate(Job(files, fresh[:pairs]))
+        differences = [one - other for one, other in zip(evaluation.scores, seed_scores, strict=False)]
+        # what would never get into a duel says nothing about duels
+        if not any(evaluation.failures) and abs(statistics.fmean(differences)) <= 2 * spread:
+            found.append(statistics.stdev(differences))
     changed = [sd for sd in found if sd > 0]
     if len(changed) >= LEAST_MUTANTS:
-        return statistics.median(changed), f"the median of {len(changed)} mutants of the seed"
+        return statistics.median(
+            changed
+        ), f"the median of {len(changed)} mutants that score about like the seed"
     bound = math.sqrt(2) * spread
     if problem.difference_range is not None:
         bound = min(bound, problem.difference_range[1])
