@@ -26,7 +26,7 @@ from evolve.types import BadInput, Claim, Json
 
 BETS = (0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
 OPTIMISM = 1.64  # standard errors granted to a challenger before it is given up
-FIRST_LOOK = 6  # pairs before futility is asked; any stop is valid, this only guards power
+FIRST_LOOK, LOOK_EVERY = 12, 4  # pairs; when futility is asked: any stop is valid, rarer ones guard power
 DEAR_PAIRS, MOST_PAIRS, BUDGET_SHARE = 200, 5000, 0.05  # see choose_n_max
 
 Floats = NDArray[np.float64]
@@ -139,7 +139,7 @@ class Duel:
                 self.verdict = "promoted"
             elif self.n >= self.n_max:
                 self.verdict = "budget"
-            elif self.n >= FIRST_LOOK and self.n % 2 == 0 and self._futile():
+            elif self.n >= FIRST_LOOK and self.n % LOOK_EVERY == 0 and self._futile():
                 self.verdict = "futile"
         return self.verdict
 
