@@ -69,13 +69,19 @@ class GitLedger:
         self._waiting: dict[int, _Waiting] = {}  # by trial
         folder = git_dir / repository.OURS / "journal"
         self._journal = None if lock is None else journal.Journal(folder)
-        # before git is asked: what a writer drops from its journal meanwhile is in git then
-        lines = journal.read(folder) if self._journal is None else self._journal.take()
-        self._commits, self._abouts = self._history()
-        self._in_git = self._found = len(self._commits)
-        self._tail = self._sort_out(lines)
-        self._writer = None if lock is None else Writer(git_dir, lock, self._in_git)
         self._settled = False
+        try:
+            # before git is asked: what a writer drops from its journal meanwhile is in git then
+            lines = journal.read(folder) if self._journal is None else self._journal.take()
+            self._commits, self._abouts = self._history()
+            self._in_git = self._found = len(self._commits)
+            self._tail = self._sort_out(lines)
+        except BaseException:
+            self._reader.close()
+            if self._journal is not None:
+                self._journal.close()
+            raise
+        self._writer = None if lock is None else Writer(git_dir, lock, self._in_git)
 
     # ------------------------------------------------------------------------------------------ opening
 

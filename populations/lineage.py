@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ import git
 from evolve.types import BadInput, LedgerError
 from populations import repository
 from populations.ledger import GitLedger
+
+_HUNK = re.compile(rb"[0-9a-f]{40} \d+ \d+")  # before the first line of each stretch, and other headers
 
 
 def diff(run: GitLedger | Path | str, a: str, b: str) -> str:
@@ -35,11 +38,15 @@ def blame(run: GitLedger | Path | str, variant: str, file: str) -> list[tuple[st
         if file not in ledger.variant(variant).files:
             raise BadInput("FILE", f"one of {', '.join(ledger.variant(variant).files)}", file)
         ids = _ids(ledger)
+        commit = _commit(ledger, repo, variant)
+        # GitPython's own reading of this output trips over lines that are not UTF-8
+        output: bytes = repo.git.blame("--porcelain", commit, "--", file, stdout_as_string=False)
         rows: list[tuple[str, str]] = []
-        for commit, lines in repo.blame(_commit(ledger, repo, variant), file) or []:  # type: ignore[misc]
-            for line in lines:  # type: ignore[union-attr]
-                text = line.decode(errors="replace") if isinstance(line, bytes) else line
-                rows.append((ids[commit.hexsha], text))  # type: ignore[union-attr]
+        for row in output.split(b"\n"):
+            if row.startswith(b"\t"):
+                rows.append((ids[commit], row[1:].decode(errors="replace")))
+            elif _HUNK.match(row):
+                commit = row[:40].decode()
         return rows
 
 

@@ -33,7 +33,7 @@ class Reader:
         """Content of an object. Raises LedgerError naming it where it is missing or corrupt."""
         found = self.find(name)
         if found is None:
-            raise LedgerError(f"run {self._git_dir}: object {name} is missing")
+            raise LedgerError(f"run {self._git_dir}: object {name} is missing or corrupt")
         return found[2]
 
     def files(self, tree: str) -> dict[str, bytes]:
@@ -61,7 +61,7 @@ class Reader:
             for name in names:
                 answer = process.answer(name)
                 if answer is None:
-                    raise LedgerError(f"run {self._git_dir}: object {name} is missing")
+                    raise LedgerError(f"run {self._git_dir}: object {name} is missing or corrupt")
                 yield answer[2]
         finally:
             process.close()
