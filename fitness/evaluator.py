@@ -12,10 +12,9 @@ import signal
 import socket
 import sys
 
-from evolve.types import EvaluatorError, EvolveError, Json
+from evolve.types import EvolveError, Json
 from fitness import wire
 from fitness.evaluation import ProblemFitness
-from fitness.problem import load
 from sandbox import open_sandbox
 
 
@@ -47,9 +46,7 @@ def main() -> None:
 
 
 def _open(setup: Json) -> ProblemFitness:
-    problem = load(setup["folder"])
-    if problem.digest != setup["digest"]:
-        raise EvaluatorError(f"the problem in {problem.folder} changed since it was loaded")
+    problem = wire.unpack_problem(setup["problem"])
     sandbox = open_sandbox(setup["sandbox"], problem.packages, trusted=setup["trusted"])
     try:
         return ProblemFitness(problem, sandbox)

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from evolve.types import BadInput
-from fitness.problem import NAME, read_files
+from fitness.problem import read_files
+from fitness.tables import NAME
 
 TEMPLATE = Path(__file__).parent / "template"
 

@@ -5,25 +5,16 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
-import math
-import re
-import tomllib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
+from typing import Literal
 
 from evolve.types import BadInput, Claim, Files, Limits
+from fitness.nearest import one_of
 
 GALLERY = Path(__file__).resolve().parent.parent / "seeds"  # installs beside this package
-NOT_OURS = ("__pycache__", "runs")  # caches, and what `evolve run .` leaves; hidden files count as neither
-NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # of a problem: it names runs
 Pair = tuple[float, float]
 
 
@@ -73,12 +64,14 @@ def load(problem: str | Path) -> Problem:
     Raises BadInput with one line that names what is wrong, what was expected and what was found.
     """
     folder = _locate(problem)
-    documents = read_files(folder)
-    for name in ("problem.toml", "statement.md", "evaluate.py"):
-        if name not in documents:
+    for name in ("problem.toml", "statement.md", "evaluate.py"):  # before a whole home folder is read
+        if not (folder / name).is_file():
             raise BadInput(f"problem {folder}", f"a file {name}", "none")
-    table = _parse(folder / "problem.toml", documents["problem.toml"])
-    _check(table)
+    documents = read_files(folder)
+    # late: pydantic takes 0.1 s to import, and evaluator processes, which are handed a Problem, do without
+    from fitness import tables
+
+    table = tables.parse(text("problem.toml", documents["problem.toml"]))
     seed_files = {
         name.removeprefix("program/"): documents[name] for name in documents if name.startswith("program/")
     }
@@ -113,7 +106,7 @@ def load(problem: str | Path) -> Problem:
         digest=digest(documents),
         seed_files=seed_files,
         documents={name: data for name, data in documents.items() if not name.startswith("program/")},
-        statement=_text("statement.md", documents["statement.md"]),
+        statement=text("statement.md", documents["statement.md"]),
     )
 
 
@@ -129,12 +122,13 @@ def gallery() -> list[tuple[str, str, Path]]:
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder by its relative posix path, in order; no caches, no hidden files."""
+    """Every file below a folder by its relative posix path, in order; not caches, hidden files, runs/."""
     found = {}
     for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if path.is_file() and not any(part in NOT_OURS or part.startswith(".") for part in name.parts):
-            found[name.as_posix()] = path.read_bytes()
+        parts = path.relative_to(folder).parts
+        ours = not any(part == "__pycache__" or part.startswith(".") for part in parts)
+        if ours and parts[0] != "runs" and path.is_file():  # `evolve run .` leaves its runs there
+            found["/".join(parts)] = path.read_bytes()
     return found
 
 
@@ -147,157 +141,12 @@ def digest(files: Files) -> str:
     return state.hexdigest()
 
 
-# ------------------------------------------------------------------------------------------ problem.toml
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-# TOML has arrays only; tuples are what frozen data holds.
-_DEFAULT = Limits()
-_Pair: Any = Field(default=None, strict=False, min_length=2, max_length=2)
-
-
-class _Program(_Table):
-    entry: str
-    build: str | None = None
-    command: str | list[str] | None = None
-
-
-class _Limits(_Table):
-    seconds: float = Field(default=_DEFAULT.seconds, gt=0)
-    memory_bytes: int = Field(default=_DEFAULT.memory_bytes, ge=1 << 24)
-    output_bytes: int = Field(default=_DEFAULT.output_bytes, ge=1)
-    calls: int = Field(default=_DEFAULT.calls, ge=0)
-
-
-class _Cases(_Table):
-    search: int = Field(default=1, ge=1)
-    sealed: int = Field(default=0, ge=0)
-
-
-class _Gate(_Table):
-    alpha: float = Field(default=0.1, gt=0, lt=1)
-    duels: int = Field(default=100, ge=1)
-    error: Literal["family-wise", "fdr"] = "family-wise"
-    n_max: int | None = Field(default=None, ge=1)
-
-
-class _Problem(_Table):
-    name: str
-    claim: Claim
-    direction: Literal["minimise", "maximise"]
-    unit: str = ""
-    worst: float
-    range: Pair | None = _Pair
-    difference_range: Pair | None = _Pair
-    margin: float = Field(default=0.0, ge=0)
-    packages: tuple[str, ...] = Field(default=(), strict=False)
-    editable: tuple[str, ...] = Field(default=("*.py",), strict=False)
-    best_known: float | None = None
-    program: _Program
-    limits: _Limits = _Limits()
-    cases: _Cases = _Cases()
-    gate: _Gate = _Gate()
-
-
-def _parse(path: Path, data: bytes) -> _Problem:
+def text(name: str, data: bytes) -> str:
+    """A file's text. Raises BadInput where it is not UTF-8."""
     try:
-        table = tomllib.loads(_text(path.name, data))
-    except tomllib.TOMLDecodeError as error:
-        raise BadInput(str(path), "valid TOML", str(error)) from None
-    try:
-        return _Problem.model_validate(table)
-    except ValidationError as error:
-        # An unknown key is most often the misspelt one that is also missing: say that first.
-        errors = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
-        raise _bad_key(errors[0]) from None
-
-
-def _bad_key(detail: ErrorDetails) -> BadInput:
-    """One of pydantic's complaints as one line."""
-    keys = [str(key) for key in detail["loc"]]
-    where = "problem.toml: " + ".".join(keys)
-    got = repr(detail["input"])[:80]
-    match detail["type"]:
-        case "extra_forbidden":
-            return BadInput(where, _nearest(keys), "an unknown key")
-        case "missing":
-            return BadInput(where, "a value, it is required", "none")
-        case "literal_error":
-            return BadInput(where, str(detail["ctx"]["expected"]), got)
-        case "tuple_type" | "too_short" | "too_long":
-            return BadInput(where, "an array [low, high]" if "range" in where else "an array", got)
-        case _:
-            expected = detail["msg"].removeprefix("Input should be ").replace("a valid integer", "an integer")
-            return BadInput(where, expected.replace("a valid ", "a "), got)
-
-
-def _nearest(keys: Sequence[str]) -> str:
-    model: type[BaseModel] = _Problem
-    for key in keys[:-1]:
-        inner = model.model_fields[key].annotation
-        assert isinstance(inner, type) and issubclass(inner, BaseModel)
-        model = inner
-    return one_of(keys[-1], model.model_fields)
-
-
-def one_of(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:
-    """What to offer instead of an unknown name: the near ones, or all."""
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
-    if near:
-        return " or ".join(map(repr, near))
-    return "one of " + ", ".join(sorted(known))
-
-
-def _check(table: _Problem) -> None:
-    """What no single key can say alone."""
-    at = "problem.toml: "
-    if not re.fullmatch(NAME, table.name):
-        raise BadInput(at + "name", "letters, digits, _ and - (it names runs)", repr(table.name))
-    if not re.fullmatch(r"[^:]+\.py:[A-Za-z_]\w*", table.program.entry):
-        raise BadInput(at + "program.entry", '"file.py:function"', repr(table.program.entry))
-    for key in ("build", "command"):
-        if getattr(table.program, key) is not None:
-            raise BadInput(
-                at + f"program.{key}", "a Python program, which needs neither build nor command", key
-            )
-    for package in table.packages:
-        if not re.fullmatch(r"[A-Za-z_]\w*", package):
-            raise BadInput(at + "packages", "names as they are imported", repr(package))
-    if table.range is not None:
-        low, high = table.range
-        if not low < high:
-            raise BadInput(at + "range", "[low, high] with low < high", str([low, high]))
-        if not low <= table.worst <= high:
-            raise BadInput(at + "worst", f"a value inside the range [{low:g}, {high:g}]", f"{table.worst:g}")
-    if table.difference_range is not None:
-        low, high = table.difference_range
-        if not (high > 0 and low == -high):
-            raise BadInput(at + "difference_range", "[-x, x] with x > 0", str([low, high]))
-    if table.claim == "cases" and table.range is None and table.difference_range is None:
-        raise BadInput(
-            at + "range", "range or difference_range for claim 'cases' (averages need one)", "neither"
-        )
-    if table.margin >= _span(table):
-        raise BadInput(
-            at + "margin", f"less than the greatest difference {_span(table):g}", f"{table.margin:g}"
-        )
-    if table.claim == "artifact":
-        if (table.cases.search, table.cases.sealed) != (1, 0):
-            raise BadInput(
-                at + "cases", "search = 1, sealed = 0 for an artifact", str(table.cases.model_dump())
-            )
-    elif table.cases.sealed < 2:
-        raise BadInput(at + "cases.sealed", "at least 2 cases for the final claim", str(table.cases.sealed))
-
-
-def _span(table: _Problem) -> float:
-    """The greatest difference between two scores that the table allows."""
-    if table.difference_range is not None:
-        return table.difference_range[1]
-    return table.range[1] - table.range[0] if table.range is not None else math.inf
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(name, "UTF-8 text", f"{error.reason} at byte {error.start}") from None
 
 
 def _locate(problem: str | Path) -> Path:
@@ -312,10 +161,3 @@ def _locate(problem: str | Path) -> Path:
     if str(problem) not in names:
         raise BadInput(f"problem {problem}", f"a folder or {one_of(str(problem), names)}", "an unknown name")
     return GALLERY / problem
-
-
-def _text(name: str, data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise BadInput(name, "UTF-8 text", f"{error.reason} at byte {error.start}") from None

@@ -7,6 +7,10 @@ import json
 import socket
 import struct
 import time
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
 
 from evolve.types import (
     BadInput,
@@ -15,10 +19,13 @@ from evolve.types import (
     EvaluatorError,
     EvolveError,
     Failure,
+    Files,
     Job,
     Json,
+    Limits,
     SandboxUnavailable,
 )
+from fitness.problem import Problem
 
 _ERRORS = {kind.__name__: kind for kind in (BadInput, EvaluatorError, SandboxUnavailable)}
 
@@ -51,10 +58,31 @@ def _exactly(channel: socket.socket, length: int, deadline: float | None) -> byt
     return bytes(data)
 
 
+def pack_problem(problem: Problem) -> Json:
+    """A problem as JSON with all its files: an evaluator judges by what was loaded, whatever is there now."""
+    return {
+        **{each.name: getattr(problem, each.name) for each in fields(problem)},
+        "folder": str(problem.folder),
+        "limits": asdict(problem.limits),
+        "seed_files": _texts(problem.seed_files),
+        "documents": _texts(problem.documents),
+    }
+
+
+def unpack_problem(packed: Json) -> Problem:
+    """The problem that `pack_problem` packed."""
+    plain: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in packed.items()
+    }
+    plain |= {"folder": Path(packed["folder"]), "limits": Limits(**packed["limits"])}
+    plain |= {name: _files(packed[name]) for name in ("seed_files", "documents")}
+    return Problem(**plain)
+
+
 def pack_job(job: Job) -> Json:
     """A job as JSON."""
     return {
-        "files": {path: _text(data) for path, data in job.files.items()},
+        "files": _texts(job.files),
         "cases": job.cases,
         "keep_answers": job.keep_answers,
     }
@@ -62,8 +90,9 @@ def pack_job(job: Job) -> Json:
 
 def unpack_job(packed: Json) -> Job:
     """The job that `pack_job` packed."""
-    files = {path: _bytes(text) for path, text in packed["files"].items()}
-    return Job(files, tuple(CaseKey(*key) for key in packed["cases"]), packed["keep_answers"])
+    return Job(
+        _files(packed["files"]), tuple(CaseKey(*key) for key in packed["cases"]), packed["keep_answers"]
+    )
 
 
 def pack_evaluation(evaluation: Evaluation) -> Json:
@@ -99,6 +128,14 @@ def pack_error(error: EvolveError) -> Json:
 def unpack_error(packed: Json) -> EvolveError:
     """The error that `pack_error` packed."""
     return _ERRORS[packed["error"]](*packed["arguments"])
+
+
+def _texts(files: Files) -> dict[str, str]:
+    return {path: _text(data) for path, data in files.items()}
+
+
+def _files(texts: Mapping[str, str]) -> dict[str, bytes]:
+    return {path: _bytes(text) for path, text in texts.items()}
 
 
 def _text(data: bytes) -> str:

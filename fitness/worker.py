@@ -77,10 +77,12 @@ class Worker:
         self._process.end()
 
     def _start(self) -> _Process:
-        process = _Process(self._problem.folder)
+        try:
+            process = _Process(self._problem.folder)
+        except OSError as error:
+            raise EvaluatorError(f"the evaluator cannot be started: {error}") from error
         setup = {
-            "folder": str(self._problem.folder),
-            "digest": self._problem.digest,
+            "problem": wire.pack_problem(self._problem),
             "sandbox": self._sandbox,
             "trusted": self._trusted,
         }

@@ -1,0 +1,165 @@
+"""problem.toml as pydantic models: what may stand in it, and one line for whatever may not."""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from evolve.types import BadInput, Claim, Limits
+from fitness.nearest import one_of
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # of a problem: it names runs
+Pair = tuple[float, float]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+# TOML has arrays only; tuples are what frozen data holds.
+_DEFAULT = Limits()
+_Pair: Any = Field(default=None, strict=False, min_length=2, max_length=2)
+
+
+class _Program(_Strict):
+    entry: str
+    build: str | None = None
+    command: str | list[str] | None = None
+
+
+class _Limits(_Strict):
+    seconds: float = Field(default=_DEFAULT.seconds, gt=0)
+    memory_bytes: int = Field(default=_DEFAULT.memory_bytes, ge=1 << 24)
+    output_bytes: int = Field(default=_DEFAULT.output_bytes, ge=1)
+    calls: int = Field(default=_DEFAULT.calls, ge=0)
+
+
+class _Cases(_Strict):
+    search: int = Field(default=1, ge=1)
+    sealed: int = Field(default=0, ge=0)
+
+
+class _Gate(_Strict):
+    alpha: float = Field(default=0.1, gt=0, lt=1)
+    duels: int = Field(default=100, ge=1)
+    error: Literal["family-wise", "fdr"] = "family-wise"
+    n_max: int | None = Field(default=None, ge=1)
+
+
+class Table(_Strict):
+    """The whole file; keys as in docs/problems.md."""
+
+    name: str
+    claim: Claim
+    direction: Literal["minimise", "maximise"]
+    unit: str = ""
+    worst: float
+    range: Pair | None = _Pair
+    difference_range: Pair | None = _Pair
+    margin: float = Field(default=0.0, ge=0)
+    packages: tuple[str, ...] = Field(default=(), strict=False)
+    editable: tuple[str, ...] = Field(default=("*.py",), strict=False)
+    best_known: float | None = None
+    program: _Program
+    limits: _Limits = _Limits()
+    cases: _Cases = _Cases()
+    gate: _Gate = _Gate()
+
+
+def parse(text: str) -> Table:
+    """The tables of a problem.toml, checked. Raises BadInput."""
+    try:
+        found = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise BadInput("problem.toml", "valid TOML", str(error)) from None
+    try:
+        table = Table.model_validate(found)
+    except ValidationError as error:
+        # An unknown key is most often the misspelt one that is also missing: say that first.
+        errors = sorted(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+        raise _bad_key(errors[0]) from None
+    _check(table)
+    return table
+
+
+def _bad_key(detail: ErrorDetails) -> BadInput:
+    """One of pydantic's complaints as one line."""
+    keys = [str(key) for key in detail["loc"]]
+    where = "problem.toml: " + ".".join(keys)
+    got = repr(detail["input"])[:80]
+    match detail["type"]:
+        case "extra_forbidden":
+            return BadInput(where, _nearest(keys), "an unknown key")
+        case "missing":
+            return BadInput(where, "a value, it is required", "none")
+        case "literal_error":
+            return BadInput(where, str(detail["ctx"]["expected"]), got)
+        case "tuple_type" | "too_short" | "too_long":
+            return BadInput(where, "an array [low, high]" if "range" in where else "an array", got)
+        case _:
+            expected = detail["msg"].removeprefix("Input should be ").replace("a valid integer", "an integer")
+            return BadInput(where, expected.replace("a valid ", "a "), got)
+
+
+def _nearest(keys: Sequence[str]) -> str:
+    model: type[BaseModel] = Table
+    for key in keys[:-1]:
+        inner = model.model_fields[key].annotation
+        assert isinstance(inner, type) and issubclass(inner, BaseModel)
+        model = inner
+    return one_of(keys[-1], model.model_fields)
+
+
+def _check(table: Table) -> None:
+    """What no single key can say alone."""
+    at = "problem.toml: "
+    if not re.fullmatch(NAME, table.name):
+        raise BadInput(at + "name", "letters, digits, _ and - (it names runs)", repr(table.name))
+    if not re.fullmatch(r"[^:]+\.py:[A-Za-z_]\w*", table.program.entry):
+        raise BadInput(at + "program.entry", '"file.py:function"', repr(table.program.entry))
+    for key in ("build", "command"):
+        if getattr(table.program, key) is not None:
+            raise BadInput(
+                at + f"program.{key}", "a Python program, which needs neither build nor command", key
+            )
+    for package in table.packages:
+        if not re.fullmatch(r"[A-Za-z_]\w*", package):
+            raise BadInput(at + "packages", "names as they are imported", repr(package))
+    if table.range is not None:
+        low, high = table.range
+        if not low < high:
+            raise BadInput(at + "range", "[low, high] with low < high", str([low, high]))
+        if not low <= table.worst <= high:
+            raise BadInput(at + "worst", f"a value inside the range [{low:g}, {high:g}]", f"{table.worst:g}")
+    if table.difference_range is not None:
+        low, high = table.difference_range
+        if not (high > 0 and low == -high):
+            raise BadInput(at + "difference_range", "[-x, x] with x > 0", str([low, high]))
+    if table.claim == "cases" and table.range is None and table.difference_range is None:
+        raise BadInput(
+            at + "range", "range or difference_range for claim 'cases' (averages need one)", "neither"
+        )
+    if table.margin >= _span(table):
+        raise BadInput(
+            at + "margin", f"less than the greatest difference {_span(table):g}", f"{table.margin:g}"
+        )
+    if table.claim == "artifact":
+        if (table.cases.search, table.cases.sealed) != (1, 0):
+            raise BadInput(
+                at + "cases", "search = 1, sealed = 0 for an artifact", str(table.cases.model_dump())
+            )
+    elif table.cases.sealed < 2:
+        raise BadInput(at + "cases.sealed", "at least 2 cases for the final claim", str(table.cases.sealed))
+
+
+def _span(table: Table) -> float:
+    """The greatest difference between two scores that the table allows."""
+    if table.difference_range is not None:
+        return table.difference_range[1]
+    return table.range[1] - table.range[0] if table.range is not None else math.inf
