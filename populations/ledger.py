@@ -118,22 +118,23 @@ class GitLedger:
 
     @classmethod
     def _own(cls, path: Path) -> Self:
+        lock = None
         try:
             lock = repository.hold(path)
-        except OSError as error:
-            raise LedgerError(f"run {path}: cannot be opened: {error.strerror}") from error
-        try:
             repository.initialise(path)
             repository.sweep(path)
-            return cls(path, path, lock)
-        except BaseException:
-            os.close(lock)
+            return cls(path, path.absolute(), lock)
+        except BaseException as error:
+            if lock is not None:
+                os.close(lock)
+            if isinstance(error, OSError):
+                raise LedgerError(f"run {path}: cannot be opened: {error.strerror}") from error
             raise
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
         """Look at a run or a clone, also while another process writes. Raises BadInput, LedgerError."""
-        return cls(Path(path), repository.locate(Path(path)), None)
+        return cls(Path(path), repository.locate(Path(path)).absolute(), None)
 
     def __enter__(self) -> Self:
         return self

@@ -37,7 +37,11 @@ def test_every_line_is_blamed_on_the_variant_that_brought_it(run):
 
 
 def test_a_git_dir_around_us_does_not_count(run):
-    code = "import sys; from populations.lineage import blame; print(blame(sys.argv[1], '2-b', 'lib/program.py'))"
+    code = """
+import sys
+from populations.lineage import blame
+print(blame(sys.argv[1], "2-b", "lib/program.py"))
+"""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
