@@ -7,6 +7,8 @@ work, 2 bad arguments or a bad problem, 130 interrupted, 143 terminated.
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -79,9 +81,13 @@ def _options(
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
 ) -> None:
     if version:
-        from importlib.metadata import version as installed  # 40 ms that only this option needs
+        from importlib.metadata import PackageNotFoundError  # 40 ms that only this option needs
+        from importlib.metadata import version as installed
 
-        print(f"evolve {installed('evolve-code')}")
+        try:
+            print(f"evolve {installed('evolve-code')}")
+        except PackageNotFoundError:
+            print("evolve, run from its source")
         raise typer.Exit
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -129,6 +135,7 @@ def run(
     _above_zero("--seconds", seconds)
     _above_zero("--usd", usd)
     _above_zero("--workers", workers)
+    _trusted(sandbox, trust)
     from evolve.cli.running import run_and_show
     from evolve.run import RunOptions
 
@@ -247,6 +254,7 @@ def verify(
     Exit status 1 on any mismatch. Case scores that were forged consistently show only by --rerun.
     """
     _above_zero("--rerun", rerun)
+    _trusted(sandbox, trust)
     from evolve.cli.verifying import verify as body
 
     return body(run, head, rerun or 0, sandbox, trust)
@@ -283,6 +291,7 @@ def check(
     """Try a problem: is it sound, how noisy, what can be proven with it?"""
     _above_zero("--seconds", seconds)
     _above_zero("--workers", workers)
+    _trusted(sandbox, trust)
     from evolve.cli.bringing import check as body
 
     body(problem, seconds, workers, sandbox, trust)
@@ -301,8 +310,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A user's mistake is one line on standard error. A defect keeps its traceback.
     """
+    try:
+        status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_left():
+            raise  # it was a pipe of the machinery
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+        return 141  # as of a program that SIGPIPE stops
+    return status
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads standard output any more, as after `| head`."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(happened & select.POLLERR for _, happened in poll.poll(0))
+
+
+def _dispatch(arguments: list[str]) -> int:
     command = typer.main.get_command(app)
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         # Not `app()`: typer would turn a broken pipe of any part of the machinery into a silent exit.
         with command.make_context("evolve", arguments) as context:
@@ -312,15 +339,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except _UsageError as error:
-        return _mistake(_usage(error))
+        return _complain(_usage(error), 2)
     except Exception as error:
         from evolve.types import BadInput, RunError  # brings numpy, which help and typos need not wait for
 
         if isinstance(error, BadInput):
-            return _mistake(str(error))
+            return _complain(str(error), 2)
         if isinstance(error, RunError):
-            _mistake(str(error))
-            return 1
+            return _complain(str(error), 1)
         raise
 
 
@@ -331,16 +357,21 @@ def _above_zero(option: str, value: float | None) -> None:
         raise BadInput(option, "a number above 0", f"{value}")
 
 
-def _mistake(message: str) -> int:
-    red, plain = ("\033[31m", "\033[0m") if sys.stderr.isatty() and not _no_colour() else ("", "")
-    print(f"{red}error:{plain} {message}", file=sys.stderr)
-    return 2
+def _trusted(sandbox: str, trust: bool) -> None:
+    if sandbox == "none" and not trust:
+        from evolve.types import BadInput
+
+        raise BadInput(
+            "--sandbox none", "--i-trust-the-programs with it: they may do what you may", "it alone"
+        )
 
 
-def _no_colour() -> bool:
-    import os
-
-    return bool(os.environ.get("NO_COLOR"))
+def _complain(message: str, status: int) -> int:
+    """Say on one line what is wrong; it may quote a program, whose control characters are taken out."""
+    line = "".join(sign if sign.isprintable() else " " for sign in message)
+    coloured = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    print("\033[31merror:\033[0m" if coloured else "error:", " ".join(line.split()), file=sys.stderr)
+    return status
 
 
 def _usage(error: Any) -> str:

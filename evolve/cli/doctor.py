@@ -64,7 +64,7 @@ def sandboxes() -> Iterator[Finding]:
     """Each level of the sandbox: whether it works, else why not and what helps."""
     for level in probe():
         if level.name != "none":  # it always works, and is no sandbox
-            words = "works" if level.works else "; ".join(filter(None, (level.why, level.fix)))
+            words = "; ".join(filter(None, ("works" if level.works else "", level.why, level.fix)))
             yield level.name, True if level.works else None, words
 
 

@@ -33,6 +33,7 @@ from evolve.cli.summary import summary
 from evolve.history import failure_kind
 from evolve.result import champion as champion_entry
 from evolve.types import BadInput, Files, Trial
+from fitness.gate import DuelGate
 
 PLOT_WIDTH = 61
 IDEA_WIDTH = 28
@@ -41,7 +42,7 @@ IDEA_WIDTH = 28
 def show_run(run: str) -> None:
     """Print what the run found."""
     with Record.read(run) as record:
-        screen().print(summary(record.story, record.result(), record.unit))
+        screen().print(summary(record.story, record.result(), record.unit), soft_wrap=True)
 
 
 def show_variant(run: str, name: str) -> None:
@@ -58,6 +59,12 @@ def show_variant(run: str, name: str) -> None:
                 out.print()
                 for part in duel_parts(story, duel, evidence):
                     out.print(part)
+                gate = record.gate
+                if isinstance(gate, DuelGate) and gate.evidence(duel.number)["retries_uneven"]:
+                    warning = (
+                        "more on one side than chance explains: did the program provoke them on bad draws?"
+                    )
+                    out.print(Text(warning, style="bad"))
         if feedback := (trial.evaluation.feedback if trial.evaluation else ""):
             _section(out, "feedback")
             out.print(harmless(feedback), soft_wrap=True)
@@ -71,22 +78,19 @@ def show_variant(run: str, name: str) -> None:
 
 
 def champion(run: str, *, leader: bool, as_json: bool, write: Path | None) -> None:
-    """Print or write the champion's, or the leader's, program."""
+    """Print or write the champion's program; the leader's where it is asked for and somebody leads."""
     out = screen()
     with Record.read(run) as record:
-        story = record.story
-        id = story.leader() if leader else story.champion
-        if id is None:
-            raise BadInput("RUN", "a run whose seed has been evaluated", run)
-        files = record.ledger.variant(id).files
+        history = record.story.history
+        entry = (record.result()["leader"] if leader else None) or champion_entry(history)
+        files = record.ledger.variant(entry["id"]).files
         if write is not None:
             write_files(files, write)
         if as_json:
-            entry = record.result()["leader"] if leader else champion_entry(story.history)
             texts = {path: data.decode(errors="replace") for path, data in files.items()}
-            out.lines([json.dumps({**(entry or {"id": id}), "files": texts}, allow_nan=False)])
+            out.lines([json.dumps({**entry, "proven": entry["id"] == history.champion, "files": texts})])
         elif write is not None:
-            out.print(f"{id}: {', '.join(files)} written to {write}", soft_wrap=True)
+            out.print(f"{entry['id']}: {', '.join(files)} written to {write}", soft_wrap=True)
         else:
             _programs(out, files)
 
@@ -268,9 +272,9 @@ def _section(out: Screen, title: str) -> None:
 
 
 def _program(out: Screen, path: str, data: bytes, *, numbers: bool) -> None:
-    text = harmless(data.decode(errors="replace"))
+    text = harmless(data.decode(errors="replace")).removesuffix("\n")
     if not out.is_terminal:
-        out.out(text.removesuffix("\n"), highlight=False)
+        out.out(text, highlight=False)
         return
     lexer = Syntax.guess_lexer(path, text)
     out.print(

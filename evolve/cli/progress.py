@@ -12,9 +12,8 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from evolve.budget import Budget
@@ -25,9 +24,9 @@ from evolve.types import Event
 from fitness.problem import Problem
 
 CHECK_PAIRS = 30  # fresh pairs after a promotion's decision
-DRAWS_A_SECOND = 5
+DRAWS_A_SECOND = 4
 _LINE_EVERY_SECONDS = 10.0
-_MOST_OPERATORS = 6
+MOST_OPERATORS = 6
 
 
 class LiveProgress:
@@ -51,6 +50,7 @@ class LiveProgress:
 
     def __enter__(self) -> Self:
         self._live.start()
+        self._live.console.show_cursor(True)  # a killed run could not bring it back
         return self
 
     def __exit__(
@@ -69,39 +69,33 @@ class LiveProgress:
             self.story.tell(event)
             self._newest = (event.measured.get("elapsed", self._newest[0]), time.monotonic())
 
-    def _draw(self) -> RenderableType:
+    def _draw(self) -> Text:
         self._fold()
         elapsed, at = self._newest
         # Up to a pause of the whole machinery: then the clock must not run on alone.
         return draw(self.story, self._problem, self._budget, self._evidence, elapsed + time.monotonic() - at)
 
 
-def draw(
-    story: Story, problem: Problem, budget: Budget, evidence: Evidence, elapsed: float
-) -> RenderableType:
+def draw(story: Story, problem: Problem, budget: Budget, evidence: Evidence, elapsed: float) -> Text:
     """The live display."""
     if story.history.start is None:
         return Text(f"{problem.name}: starting ...", style="quiet")
-    lines = Table.grid(padding=(0, 1))
-    lines.add_column(style="quiet", no_wrap=True, min_width=9)
-    lines.add_column(no_wrap=True, overflow="ellipsis")
-    lines.add_row("champion", champion_line(story, problem))
-    if (leader := leader_line(story)) is not None:
-        lines.add_row("leader", leader)
-    for duel in story.open_duels():
-        lines.add_row(f"duel {duel.number}", duel_line(story, duel, evidence))
-    lines.add_row("trials", trials_line(story))
-    if failures := story.history.failures:
-        lines.add_row(
-            "", Text(", ".join(f"{n} {kind}" for kind, n in failures.most_common(4)), style="quiet")
-        )
-    if story.operators:
-        lines.add_row("operators", operators_table(story))
-    lines.add_row("budget", budget_line(story, budget, elapsed))
     heading = Text.assemble(
         (problem.name, "key"), f"  seed {story.start.get('seed', 0)}  ", (direction(problem), "quiet")
     )
-    return Group(heading, lines)
+    rows = [("champion", champion_line(story))]
+    if (leader := leader_line(story)) is not None:
+        rows.append(("leader", leader))
+    rows += [(f"duel {duel.number}", duel_line(story, duel, evidence)) for duel in story.open_duels()]
+    rows.append(("trials", trials_line(story)))
+    if failures := story.history.failures:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in failures.most_common(4))
+        rows.append(("", Text(kinds, style="quiet")))
+    rows += zip(("operators", *[""] * MOST_OPERATORS), operator_lines(story), strict=False)
+    rows.append(("budget", budget_line(story, budget, elapsed)))
+    # lines of text, no table: a table takes rich four times as long, several times a second
+    lines = [heading, *(Text.assemble((f"{name:<9} ", "quiet"), row) for name, row in rows)]
+    return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
 
 
 class PlainProgress:
@@ -164,7 +158,7 @@ def direction(problem: Problem) -> str:
     return f"{problem.unit or 'score'}, {less} is better"
 
 
-def champion_line(story: Story, problem: Problem) -> Text:
+def champion_line(story: Story) -> Text:
     """The champion, its search score, and what has been proven so far."""
     if story.champion is None:
         return Text("evaluating the seed ...", style="quiet")
@@ -181,9 +175,7 @@ def champion_line(story: Story, problem: Problem) -> Text:
 
 def leader_line(story: Story) -> Text | None:
     """Who does better than the champion on the search cases, and has not proven it."""
-    leader = story.leader()
-    ahead = story.gain_over(leader, story.champion)
-    if leader is None or ahead is None or ahead <= 0:
+    if (leader := story.leader) is None:
         return None
     return Text.assemble((leader, "name"), f"  {number(story.score(leader))}  ", ("not proven", "quiet"))
 
@@ -219,22 +211,20 @@ def trials_line(story: Story) -> Text:
     )
 
 
-def operators_table(story: Story) -> Table:
+def operator_lines(story: Story) -> list[Text]:
     """Each operator's share of the trials, and what came of them."""
-    table = Table.grid(padding=(0, 2))
-    for _ in range(5):
-        table.add_column(no_wrap=True)
     total = sum(work.trials for work in story.operators.values())
-    most = sorted(story.operators.items(), key=lambda item: -item[1].trials)[:_MOST_OPERATORS]
-    for name, work in most:
-        table.add_row(
-            Text(one_line(name), style="name"),
-            f"{work.trials / total:4.0%} of trials",
-            f"{work.better / work.trials:4.0%} improve",
-            f"best {signed(work.best_gain)}" if work.better else "",
-            f"{work.promotions} promoted" if work.promotions else "",
+    most = sorted(story.operators.items(), key=lambda item: -item[1].trials)[:MOST_OPERATORS]
+    width = max((len(name) for name, _ in most), default=0)
+    return [
+        Text.assemble(
+            (f"{one_line(name):<{width}}", "name"),
+            f" {work.trials / total:4.0%} of trials  {work.better / work.trials:4.0%} improve",
+            f"  best {signed(work.best_gain):<8}" if work.better else "",
+            f"  {work.promotions} promoted" if work.promotions else "",
         )
-    return table
+        for name, work in most
+    ]
 
 
 def budget_line(story: Story, budget: Budget, elapsed: float) -> Text:
@@ -257,4 +247,4 @@ def budget_line(story: Story, budget: Budget, elapsed: float) -> Text:
     ]
     if "seconds" not in limits:
         texts.append(duration(elapsed))
-    return Text.assemble(bar(share), " ", ", ".join(texts))
+    return Text.assemble(bar(share, 12), " ", ", ".join(texts))

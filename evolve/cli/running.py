@@ -28,7 +28,7 @@ def run_and_show(options: RunOptions, *, as_json: bool) -> dict[str, Any]:
     if as_json:
         out.lines([json.dumps(result, allow_nan=False)])
     else:
-        out.print(summary(progress.story, result, problem.unit, again(options, result)))
+        out.print(summary(progress.story, result, problem.unit, again(options, result)), soft_wrap=True)
     return result
 
 
@@ -36,7 +36,7 @@ def again(options: RunOptions, result: Mapping[str, Any]) -> str:
     """The command that goes on with the run: the same, with twice of the budget that is spent."""
     words = ["evolve", "run", options.problem]
     given = {
-        "--to": options.to,
+        "--to": result["run"] if options.to or options.fork else None,
         "--seed": options.seed or None,
         "--workers": options.workers,
         "--operators": ",".join(options.operators or ()) or None,

@@ -40,6 +40,7 @@ class Record:
     path: Path
     ledger: GitLedger
     story: Story
+    gate: OpenGate
     table: dict[str, Any]  # problem.toml as recorded
 
     @classmethod
@@ -47,30 +48,36 @@ class Record:
         """Read a run; see `find`. Raises LedgerError where its history is damaged."""
         path = find(run)
         ledger = GitLedger.read(path)
-        story = Story()
+        story, gate = Story(), OpenGate()
         for event in ledger.events():
+            if event.kind == "start" and event.decision["gate"] == "duel":
+                gate = DuelGate()
             story.tell(event)
-        if story.history.start is None:
-            raise BadInput("RUN", "a run that has started", f"{run}, which holds no event")
-        return cls(path, ledger, story, tomllib.loads(ledger.file(0, "problem/problem.toml").decode()))
+            gate.tell(event)
+        if story.champion is None:
+            raise BadInput("RUN", "a run whose seed has been evaluated", run)
+        return cls(path, ledger, story, gate, tomllib.loads(ledger.file(0, "problem/problem.toml").decode()))
 
     @property
     def unit(self) -> str:
         """Of the scores."""
         return str(self.table.get("unit", ""))
 
+    @property
+    def leader(self) -> str | None:
+        """The best guess that is not proven, if somebody is ahead of the champion."""
+        found = self.gate.leader()
+        return found["id"] if found else None
+
     def result(self) -> dict[str, Json]:
         """The object that `evolve run --json` prints, as it would be now."""
         history = self.story.history
         assert history.start is not None
-        gate = OpenGate() if history.start.decision["gate"] == "open" else DuelGate()
-        for event in self.ledger.events():
-            gate.tell(event)
         decision, measured = history.start.decision, history.start.measured
         problem = SimpleNamespace(name=decision["problem"]["name"], claim=decision["claim"])
         executor = SimpleNamespace(level=measured["sandbox"])
         return summary(
-            cast(Any, problem), self.ledger, gate, history, self.story.stopped_by, cast(Any, executor)
+            cast(Any, problem), self.ledger, self.gate, history, self.story.stopped_by, cast(Any, executor)
         )
 
     def __enter__(self) -> Self:
@@ -84,7 +91,7 @@ class Record:
     def variant(self, name: str) -> str:
         """The id that `name` means: an id, its beginning, a trial's number, champion, leader or seed."""
         story, known = self.story, self.story.history.variants
-        words = {"champion": story.champion, "leader": story.leader(), "seed": story.history.seed}
+        words = {"champion": story.champion, "leader": self.leader, "seed": story.history.seed}
         if (found := words.get(name)) is not None:
             return found
         matches = [id for id in known if id == name or id.split("-")[0] == name]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, NoReturn
@@ -50,9 +49,8 @@ class Screen(Console):
         )
 
     def on_broken_pipe(self) -> NoReturn:
-        """End as a program does that SIGPIPE stops."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
-        raise SystemExit(141)
+        """Leave it to `main`: rich would end the process here."""
+        raise
 
     def lines(self, lines: Iterable[str]) -> None:
         """Write many whole lines fast, as they are."""
@@ -67,12 +65,9 @@ class Screen(Console):
 
     def raw(self, data: bytes) -> None:
         """Write bytes as they are."""
-        try:
-            self.file.flush()
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:
-            self.on_broken_pipe()
+        self.file.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 def screen() -> Screen:
@@ -102,7 +97,7 @@ def number(value: float | None) -> str:
 
 def signed(value: float | None) -> str:
     """A difference of scores: three significant digits and a sign."""
-    return "-" if value is None else f"{value:+.3g}"
+    return "-" if value is None else "0" if abs(value) < 1e-12 else f"{value:+.3g}"
 
 
 def with_interval(value: float, interval: Sequence[float] | None, *, sign: bool = False) -> str:

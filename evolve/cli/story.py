@@ -72,9 +72,10 @@ class Story:
         self.duels: dict[int, Duel] = {}
         self.promotions: list[Promotion] = []
         self.operators: dict[str, Work] = {}
-        self.events_of: dict[str, int] = {}  # variant -> index of the event of its trial
         self.proposals: dict[int, int] = {}  # trial -> index of the event that holds its prompt and reply
         self.stopped_by: str | None = None
+        self._best: str | None = None  # by its search score, of those that no duel refuted
+        self._refuted: set[str] = set()
         self._rates: deque[tuple[float, int]] = deque([(0.0, 0)])
 
     @property
@@ -99,7 +100,7 @@ class Story:
         match event.kind:
             case "trial":
                 assert trial is not None
-                self._trial(trial, event.index)
+                self._trial(trial)
             case "proposal":
                 self.proposals[decision["trial"]] = event.index
             case "duel_open":
@@ -125,6 +126,8 @@ class Story:
                 duel.verdict = decision["verdict"]
                 duel.promotion = decision.get("promotion")
                 duel.log_e = measured.get("log_e")
+                if duel.verdict in ("futile", "undone"):
+                    self._refute(duel.challenger)
                 duel.gain = measured.get("duel_gain")
                 duel.gain_interval = measured.get("duel_gain_interval")
             case "resume":
@@ -141,7 +144,7 @@ class Story:
     def score(self, variant: str | None) -> float | None:
         """Mean raw score on the search cases; None where it has none."""
         trial = self.history.variants.get(variant or "")
-        return trial.evaluation.mean if trial and trial.evaluation and trial.value is not None else None
+        return None if trial is None or trial.value is None else self.sign * trial.value
 
     def gain_over(self, variant: str | None, other: str | None) -> float | None:
         """How much better a variant is than another on the search cases."""
@@ -155,10 +158,11 @@ class Story:
         ]
         return min(gains, default=None)
 
+    @property
     def leader(self) -> str | None:
-        """The variant that does best on the search cases, proven or not."""
-        scored = [t for t in self.history.variants.values() if t.value is not None]
-        return max(scored, key=lambda t: (t.value, -t.index)).variant if scored else None
+        """The best guess that is not proven: above the champion on the search cases, refuted by no duel."""
+        ahead = self.gain_over(self._best, self.champion)
+        return self._best if ahead is not None and ahead > 0 else None
 
     def open_duels(self) -> list[Duel]:
         """Duels that are not decided, and decided ones whose check pairs are still coming in."""
@@ -169,9 +173,10 @@ class Story:
         (then, before), (now, after) = self._rates[0], self._rates[-1]
         return (after - before) / (now - then) if now > then else 0.0
 
-    def _trial(self, trial: Trial, index: int) -> None:
-        if trial.variant is not None:
-            self.events_of.setdefault(trial.variant, index)
+    def _trial(self, trial: Trial) -> None:
+        ahead = self.gain_over(trial.variant, self._best)
+        if trial.value is not None and (self._best is None or (ahead is not None and ahead > 0)):
+            self._best = trial.variant
         if trial.index == 0:
             return
         work = self.operators.setdefault(trial.operator, Work())
@@ -180,6 +185,15 @@ class Story:
         if gain is not None and gain > 0:
             work.better += 1
             work.best_gain = max(work.best_gain, gain)
+
+    def _refute(self, variant: str) -> None:
+        self._refuted.add(variant)
+        if self._best == variant:
+            scored = [t for t in self.history.variants.values() if t.variant not in self._refuted]
+            scored = [trial for trial in scored if trial.value is not None]
+            self._best = (
+                max(scored, key=lambda trial: (trial.value, -trial.index)).variant if scored else None
+            )
 
     def _promotion(self, event: Event) -> None:
         decision = event.decision

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from evolve.cli.evidence import account_of, reading_of, smallest_effect
-from evolve.cli.screen import Facts, dollars, duration, number, signed, with_interval
+from evolve.cli.screen import Facts, dollars, duration, number, with_interval
 from evolve.cli.story import Story
 from evolve.types import Json
 
@@ -32,7 +32,6 @@ def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | No
         ("work", _work(result)),
         ("sandbox", _sandbox(str(result["sandbox"]))),
         ("run", str(result["run"])),
-        ("head", str(result["head"])),
     ]
     heading = Text.assemble((str(result["problem"]), "key"), f"  {unit or 'score'}, ", _direction(story))
     parts: list[RenderableType] = [heading, Text(), Facts(rows)]
@@ -54,29 +53,22 @@ def _champion(story: Story, result: Mapping[str, Json], unit: str) -> list[tuple
     else:
         name.append(f"  {number(champion['score'])} on the search cases", style="quiet")
     rows: list[tuple[str, Text | str]] = [("champion", name)]
-    exact = result["claim"] == "artifact"
-    if exact:
-        rows.append(("score", Text.assemble((number(champion["score"]), "key"), " exactly")))
+    gain, over = champion["gain"], " over the seed"
+    if result["claim"] == "artifact":
+        score = number(champion["score"])
+        rows.append(("score", Text.assemble((score, "key"), _unit(unit), ", exactly")))
+        gain = story.gain_over(champion["id"], story.history.seed) or None
     elif champion["confirmed"] is not None:
         confirmed = with_interval(champion["confirmed"], champion["interval"])
         rows.append(("confirmed", Text.assemble((confirmed, "key"), _unit(unit), _sealed(story))))
     else:
-        rows.append(
-            ("confirmed", Text("not yet: the sealed draws are opened when a budget is spent", style="note"))
-        )
-    if champion["gain"] is not None:
-        gain, seed = champion["gain"], result["seed_score"]
+        unopened = "not yet: the sealed draws are opened when a budget is spent"
+        rows.append(("confirmed", Text(unopened, style="note")))
+        gain, over = champion["duel_gain"], " over the champion before, on check pairs"
+    if gain is not None:
         text = with_interval(gain, champion["gain_interval"], sign=True)
-        rows.append(
-            (
-                "gain",
-                Text.assemble((text, "good" if gain > 0 else "bad"), " over the seed", _share(gain, seed)),
-            )
-        )
-    elif champion["duel_gain"] is not None:
-        rows.append(
-            ("gain", Text(f"{signed(champion['duel_gain'])} over the champion before, on check pairs"))
-        )
+        share = _share(gain, result["seed_score"]) if over == " over the seed" else ""
+        rows.append(("gain", Text.assemble((text, "good" if gain > 0 else "bad"), over, share)))
     return rows
 
 
@@ -111,6 +103,9 @@ def _promotions(story: Story, result: Mapping[str, Json]) -> Iterator[tuple[str,
     if undone := sum(promotion.undone for promotion in story.promotions):
         count += f" ({undone} more undone)"
     reading, account = reading_of(start), account_of(start)
+    if start.decision["gate"] == "open":
+        yield "promotions", Text(f"{count}, on the search scores alone: nothing is proven", style="note")
+        return
     if reading.kind == "exact":
         yield "promotions", count
     else:
@@ -153,23 +148,17 @@ def _nothing(story: Story, unit: str) -> Text:
 def _next(story: Story, result: Mapping[str, Json], again: str | None) -> RenderableType:
     run = _short(str(result["run"]))
     champion = result["champion"]["id"]
-    rows = [(again, "go on: budgets are totals over the run's life")] if again else []
-    rows.append((f"evolve champion {run}", "the program"))
+    rows = [("go on", again)] if again else []
+    rows.append(("program", f"evolve champion {run}"))
     if champion != story.history.seed:
-        rows.append((f"evolve show {run} {champion}", "why it was promoted"))
-    rows.append((f"evolve tree {run}", "how it got there"))
-    return commands(rows)
+        rows.append(("why", f"evolve show {run} {champion}"))
+    rows += [("lineage", f"evolve tree {run}"), ("check", f"evolve verify {run} --head {result['head']}")]
+    # a command that is folded cannot be copied
+    return Group(*(_command(name, command) for name, command in rows))
 
 
-def commands(rows: list[tuple[str, str]]) -> RenderableType:
-    """Commands to type next, each with what it does."""
-    width = max(len(command) for command, _ in rows)
-    text = Text()
-    for command, what in rows:
-        text.append(f"{command:<{width}}", style="name")
-        text.append(f"  {what}\n", style="quiet")
-    text.rstrip()
-    return text
+def _command(name: str, command: str) -> Text:
+    return Text.assemble((f"{name:<12}", "quiet"), (command, "name"), no_wrap=True, overflow="ignore")
 
 
 def _short(run: str) -> str:

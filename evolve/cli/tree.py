@@ -36,7 +36,7 @@ def worth_showing(story: Story) -> set[str]:
         trial for trial in variants.values() if trial.value is not None and trial.variant not in parents
     ]
     leaves.sort(key=lambda trial: -(trial.value or 0.0))
-    wanted = {story.champion, story.leader(), *(promotion.variant for promotion in story.promotions)}
+    wanted = {story.champion, story.leader, *(promotion.variant for promotion in story.promotions)}
     wanted |= {trial.variant for trial in leaves[:BEST_LEAVES]}
     kept: set[str] = set()
     for id in wanted:
@@ -54,7 +54,6 @@ def lines(story: Story, kept: set[str]) -> Iterator[Text]:
         if id in kept:
             children.setdefault(_parent(story, id), []).append(id)
     best = _best_below(story, children)
-    leader = story.leader()
     main = set(_line(story, story.champion))
     promotions = {p.variant: p for p in story.promotions}
 
@@ -69,7 +68,7 @@ def lines(story: Story, kept: set[str]) -> Iterator[Text]:
             if promotion := promotions.get(follows):
                 undone = ", undone" if promotion.undone else ""
                 text.append(f"  promotion {promotion.number}{undone}", style="note")
-            if follows == leader and leader != story.champion:
+            if follows == story.leader:
                 text.append("  leader, not proven", style="note")
             if follows == story.champion:
                 text.append("  champion", style="good")
