@@ -1,6 +1,6 @@
 """The fork server: runs inside the walls, forks one child a job, and cares for its life and nothing else.
 
-    PYTHONPATH=<this code>:<packages>... python -m sandbox.forkserver '{"control": 3, ...}'     # see Settings
+    PYTHONPATH=<this code>:<packages> python -m sandbox.forkserver '{"control": 3, ...}'     # see Settings
 
 Over the control socket (SOCK_SEQPACKET) it takes a deadline and two descriptors for each job, the child's end
 of the job's channel and its stderr, and never a byte of the job itself: so the memory that the next job
@@ -69,8 +69,8 @@ def main() -> None:
         os.dup2(settings.control, CHANNEL)
         os.close(settings.control)
     control = socket.socket(fileno=CHANNEL)
-    ours, *packages = os.environ["PYTHONPATH"].split(":")
-    sys.path[:] = [entry for entry in sys.path if entry not in (ours, *packages)] + packages
+    ours, packages = os.environ["PYTHONPATH"].split(":")
+    sys.path[:] = [*(entry for entry in sys.path if entry not in (ours, packages)), packages]
     for name in settings.packages:
         importlib.import_module(name)
     os.environ.clear()
@@ -91,11 +91,14 @@ class Server:
         self._ruleset: landlock.Ruleset | None = None
         if settings.walls and (settings.landlock or landlock.abi()):
             self._ruleset = landlock.Ruleset(settings.read, settings.write, settings.names)
-        if settings.walls:
-            seccomp.build(os.getpid())  # raises here, not in a child, where there is no filter
-        self._baseline = kernel.address_space_bytes()
         self._home = os.path.join(settings.jobs, "job")
         self._number = 0
+        os.environ.update(HOME=self._home, TMPDIR=self._home, PATH="/usr/bin:/bin", LANG="C.UTF-8")
+        sys.argv = ["program"]
+        faulthandler.enable(2)
+        if settings.walls:
+            seccomp.install(seccomp.common())
+        self._baseline = kernel.address_space_bytes()
 
     def serve(self) -> None:
         """Say that it is ready, then run jobs until the client is gone."""
@@ -192,9 +195,6 @@ class Server:
         if settings.walls:
             kernel.drop_capabilities(frozenset({kernel.CAP_DAC_READ_SEARCH} if settings.search else ()))
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
-        os.environ.update(HOME=self._home, TMPDIR=self._home, PATH="/usr/bin:/bin", LANG="C.UTF-8")
-        sys.argv = ["program"]
-        faulthandler.enable(2)
         runner.serve(frames.Channel(socket.socket(fileno=CHANNEL)), self._confine)
 
     def _confine(self, order: runner.Order) -> None:
@@ -205,7 +205,7 @@ class Server:
         if self._ruleset:
             self._ruleset.enter()
         if self._settings.walls:
-            seccomp.install(seccomp.build(os.getpid()))
+            seccomp.install(seccomp.last(os.getpid()))
 
 
 def _limit(what: int, value: int) -> None:

@@ -123,6 +123,8 @@ def start_bare(packages: Sequence[str], walls: bool) -> Server:
     parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     jobs = tempfile.mkdtemp(prefix="evolve-", dir=parent)
     os.chmod(jobs, 0o711)
+    site = Path(jobs, "packages")
+    visible.link_into(site, entries)
     read = [*visible.SHARED_LIBRARIES, *visible.DEVICES, *entries, *visible.library_entries(), jobs]
     root = os.geteuid() == 0
 
@@ -137,12 +139,11 @@ def start_bare(packages: Sequence[str], walls: bool) -> Server:
             landlock=walls,
             read=tuple(map(str, read)),
             write=("/dev/null",),
-            names=(str(visible.LIBRARY), *visible.import_path(entries)),
+            names=(str(visible.LIBRARY),),
             search=root and visible.only_root_may_enter([*entries, visible.LIBRARY]),
             threads=64 if root and walls else None,
         )
         return python(settings, str(visible.EXECUTABLE))
 
-    path = ":".join([str(Path(__file__).parents[1]), *visible.import_path(entries)])
-    environment = {**visible.ENVIRONMENT, "PYTHONPATH": path}
+    environment = {**visible.ENVIRONMENT, "PYTHONPATH": f"{Path(__file__).parents[1]}:{site}"}
     return Server(command, environment, scratch=jobs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from evolve.types import BadInput, Limits, Program, SandboxUnavailable
 from sandbox import bubblewrap, launch, values
@@ -29,7 +28,7 @@ import os, socket
 def holes(case):
     attempts = {
         "reads /etc/passwd": lambda: open("/etc/passwd").close(),
-        "lists the home": lambda: os.listdir(case),
+        "reads files of the driver": lambda: open(case).close(),
         "writes to /var/tmp": lambda: open("/var/tmp/evolve-probe", "w").close(),
         "opens a socket": lambda: socket.socket().close(),
         "starts a process": lambda: os.fork() or os._exit(0),
@@ -100,7 +99,7 @@ def _open(name: str, packages: Sequence[str]) -> ProcessSandbox:
     """Start one level and believe its walls only after a program has run against them."""
     sandbox = ProcessSandbox(name, partial(_START[name], tuple(packages)))
     if name != "none":
-        (outcome,) = sandbox.run(_WALLS, [str(Path.home())], Limits())
+        (outcome,) = sandbox.run(_WALLS, [__file__], Limits())
         holes = values.decode(outcome.answer, 4096) if outcome.answer is not None else [str(outcome.failure)]
         if holes:
             sandbox.close()

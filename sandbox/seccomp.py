@@ -65,6 +65,11 @@ DENIED: dict[str, _Numbers] = {
     "lsetxattr": (189, 6), "fsetxattr": (190, 7), "removexattr": (197, 14), "lremovexattr": (198, 15),
     "fremovexattr": (199, 16), "mknod": (133, None), "mknodat": (259, 33),
 }  # fmt: skip
+# what the fork server itself needs, and a job must not have
+SERVER_USES = frozenset(
+    {"fork", "vfork", "kill", "pidfd_open", "mount", "umount2", "chmod", "fchmod", "fchmodat", "fchmodat2"}
+    | {"chown", "fchownat"}
+)
 _CLONE: _Numbers = (56, 220)
 _TGKILL: _Numbers = (234, 131)
 _PRLIMIT: _Numbers = (302, 261)
@@ -111,8 +116,8 @@ def _deny_values(argument: int, values: Sequence[int]) -> list[bytes]:
     return [_argument(argument), *tests, _answer(_ALLOW), _answer(_DENY)]
 
 
-def build(pid: int, machine: str | None = None) -> bytes:
-    """The filter as BPF for the process `pid` (as it sees itself), which alone it may signal.
+def common(machine: str | None = None) -> bytes:
+    """The larger filter, as BPF: entered by the fork server itself, inherited by every job at no cost.
 
     Raises OSError where the machine is neither x86_64 nor aarch64.
     """
@@ -131,14 +136,6 @@ def build(pid: int, machine: str | None = None) -> bytes:
     code += [_instruction(_GREATER, NEWEST, no=1), _answer(_PRETEND_OLD)]
     for absent in _ABSENT.values():
         code += _only(absent, [_answer(_PRETEND_OLD)])
-    code += _only(_CLONE[column], [  # threads, and nothing else
-        _argument(0), _instruction(_ANY_BIT, _NEW_NAMESPACES, yes=2),
-        _instruction(_ANY_BIT, _CLONE_THREAD, no=1), _answer(_ALLOW), _answer(_DENY),
-    ])  # fmt: skip
-    # abort() raises its signal by tgkill to itself: allowed, so that a crash is reported as what it was
-    code += _only(_TGKILL[column], [
-        _argument(0), _instruction(_EQUAL, pid, no=1), _answer(_ALLOW), _answer(_DENY),
-    ])  # fmt: skip
     code += _only(_PRLIMIT[column], [
         _argument(0), _instruction(_EQUAL, 0, no=1), _answer(_ALLOW), _answer(_DENY),
     ])  # fmt: skip
@@ -150,8 +147,26 @@ def build(pid: int, machine: str | None = None) -> bytes:
             _argument(flags), _instruction(_AND, _ACCMODE_AND_TRUNC),
             _instruction(_EQUAL, _TRUNC, no=1), _answer(_DENY), _answer(_ALLOW),
         ])  # fmt: skip
-    for pair in DENIED.values():
-        code += _only(pair[column], [_answer(_DENY)])
+    for name, pair in DENIED.items():
+        if name not in SERVER_USES:
+            code += _only(pair[column], [_answer(_DENY)])
+    return b"".join([*code, _answer(_ALLOW)])
+
+
+def last(pid: int, machine: str | None = None) -> bytes:
+    """The smaller filter, which a job adds; `pid`: its own, the only one that it may signal."""
+    column, _ = MACHINES[machine or os.uname().machine]
+    code = [_instruction(_LOAD, 0)]
+    code += _only(_CLONE[column], [  # threads, and nothing else
+        _argument(0), _instruction(_ANY_BIT, _NEW_NAMESPACES, yes=2),
+        _instruction(_ANY_BIT, _CLONE_THREAD, no=1), _answer(_ALLOW), _answer(_DENY),
+    ])  # fmt: skip
+    # abort() raises its signal by tgkill to itself: allowed, so that a crash is reported as what it was
+    code += _only(_TGKILL[column], [
+        _argument(0), _instruction(_EQUAL, pid, no=1), _answer(_ALLOW), _answer(_DENY),
+    ])  # fmt: skip
+    for name in sorted(SERVER_USES):
+        code += _only(DENIED[name][column], [_answer(_DENY)])
     return b"".join([*code, _answer(_ALLOW)])
 
 

