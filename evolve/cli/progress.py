@@ -95,7 +95,9 @@ def draw(story: Story, problem: Problem, budget: Budget, evidence: Evidence, ela
     rows.append(("budget", budget_line(story, budget, elapsed)))
     # lines of text, no table: a table takes rich four times as long, several times a second
     lines = [heading, *(Text.assemble((f"{name:<9} ", "quiet"), row) for name, row in rows)]
-    return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
+    display = Text("\n").join(lines)
+    display.no_wrap, display.overflow = True, "ellipsis"
+    return display
 
 
 class PlainProgress:
@@ -219,8 +221,8 @@ def operator_lines(story: Story) -> list[Text]:
     return [
         Text.assemble(
             (f"{one_line(name):<{width}}", "name"),
-            f" {work.trials / total:4.0%} of trials  {work.better / work.trials:4.0%} improve",
-            f"  best {signed(work.best_gain):<8}" if work.better else "",
+            f" {work.trials / total:4.0%} of trials {work.better / work.trials:4.0%} improve",
+            f"  best moved {signed(work.advance):<7}" if work.advance else "",
             f"  {work.promotions} promoted" if work.promotions else "",
         )
         for name, work in most

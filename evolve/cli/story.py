@@ -60,7 +60,7 @@ class Work:
 
     trials: int = 0
     better: int = 0  # children that scored more than their best parent on the search cases
-    best_gain: float = 0.0  # over the best parent
+    advance: float = 0.0  # by how much its children moved the best search score, all together
     promotions: int = 0
 
 
@@ -75,6 +75,7 @@ class Story:
         self.proposals: dict[int, int] = {}  # trial -> index of the event that holds its prompt and reply
         self.stopped_by: str | None = None
         self._best: str | None = None  # by its search score, of those that no duel refuted
+        self._record = 0.0  # the best search score so far, oriented
         self._refuted: set[str] = set()
         self._rates: deque[tuple[float, int]] = deque([(0.0, 0)])
 
@@ -178,13 +179,16 @@ class Story:
         if trial.value is not None and (self._best is None or (ahead is not None and ahead > 0)):
             self._best = trial.variant
         if trial.index == 0:
+            self._record = trial.value or 0.0
             return
         work = self.operators.setdefault(trial.operator, Work())
         work.trials += 1
         gain = self.gain(trial)
         if gain is not None and gain > 0:
             work.better += 1
-            work.best_gain = max(work.best_gain, gain)
+        if trial.value is not None and trial.value > self._record:
+            work.advance += trial.value - self._record
+            self._record = trial.value
 
     def _refute(self, variant: str) -> None:
         self._refuted.add(variant)
