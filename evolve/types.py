@@ -298,7 +298,11 @@ class Operator(Protocol):
 
     name: str
     arity: int  # how many parents it wants
-    most_usd: float  # what one proposal may cost at the most, in dollars; 0: no model is asked
+
+    @property
+    def most_usd(self) -> float:
+        """What one proposal may cost at the most, in dollars; 0: no model is asked."""
+        ...
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal | Awaitable[Proposal]:
         """Make one child; an awaitable where a language model has to be waited for."""
@@ -375,8 +379,10 @@ class Ledger(Protocol):
         """Add an event; a `Variant` is stored with it, a `str` refers to one stored before."""
         ...
 
-    def propose(self, decision: Mapping[str, Json], proposal: Proposal) -> None:
-        """Keep a child until its trial is appended: in git where it was paid for, else in the journal."""
+    def propose(
+        self, decision: Mapping[str, Json], proposal: Proposal, measured: Mapping[str, Json] | None = None
+    ) -> Event | None:
+        """Keep a child until its trial is appended: as an event where a model was asked, else in the journal."""
         ...
 
     def sync(self) -> None:

@@ -5,14 +5,25 @@ from __future__ import annotations
 from bisect import insort
 from collections import Counter
 from collections.abc import Collection
+from typing import NamedTuple
 
 import numpy as np
 
 from evolve.types import Trial
 
 
+class _Kept(NamedTuple):
+    cost: float  # -value, so that the best sorts first and the older before the younger
+    trial: int
+    variant: str
+    scores: tuple[float, ...]
+
+
 class Elite:
-    """The best `size` evaluated variants; of equal ones the older comes first.
+    """The best `size` evaluated variants that differ in what they score; of equal ones the older is kept.
+
+    A child that scores on every case as one that is kept brings nothing new: it is left out, or copies of the
+    best would fill the places.
 
     A parent is drawn by the weight sigmoid((value - median) / MAD) / (1 + children), others of a crossover by
     a tournament of 3. Shifting and scaling all values changes no draw. Weights: ShinkaEvolve, DGM.
@@ -20,16 +31,17 @@ class Elite:
 
     def __init__(self, size: int = 64) -> None:
         self._size = size
-        self._kept: list[tuple[float, int, str]] = []  # (-value, trial, variant): best first
+        self._kept: list[_Kept] = []  # best first
+        self._scores: set[tuple[float, ...]] = set()  # of the kept, on each case
         self._children: Counter[str] = Counter()
         self._merit: np.ndarray | None = None  # of the kept, before children count; None: to be computed
 
     def ask(self, rng: np.random.Generator, count: int, pending: Collection[str]) -> tuple[str, ...]:
         """Ids of `count` parents, distinct where there are enough; children under way count as children."""
         if self._merit is None:
-            self._merit = merit(np.array([-value for value, _, _ in self._kept]))
+            self._merit = merit(np.array([-kept.cost for kept in self._kept]))
         under_way = Counter(pending)
-        names = [name for _, _, name in self._kept]
+        names = [kept.variant for kept in self._kept]
         weights = self._merit / [1 + self._children[name] + under_way[name] for name in names]
         shares = np.cumsum(weights)
         first = min(int(np.searchsorted(shares, rng.random() * shares[-1], side="right")), len(names) - 1)
@@ -44,7 +56,13 @@ class Elite:
         self._children.update(trial.parents)
         if trial.verdict != "evaluated" or trial.variant is None or trial.value is None:
             return
-        insort(self._kept, (-trial.value, trial.index, trial.variant))
+        scores = trial.values or (trial.value,)
+        if scores in self._scores:
+            return
+        insort(self._kept, _Kept(-trial.value, trial.index, trial.variant, scores))
+        self._scores.add(scores)
+        for gone in self._kept[self._size :]:
+            self._scores.remove(gone.scores)
         del self._kept[self._size :]
         self._merit = None
 

@@ -2,8 +2,8 @@
 
 One pass over the `ast` of a parent, kept by source: every expression that may be replaced (a `Site`), with
 its place in the text, the kind of value that it seems to have, and the statement around it, which knows the
-names that are bound there. Kinds are a guess from usage (what is indexed, reduced, compared): a wrong one costs a
-failed child.
+names that are bound there. Kinds are a guess from usage (what is indexed, reduced, compared): a wrong one
+costs a failed child.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from evolve.operators.splice import Code
+from evolve.operators.splice import Code, Edit
 from evolve.operators.territory import Territory
 from evolve.types import Files
 
@@ -196,7 +196,7 @@ class Analysis:
         return f"{stem}{number}"
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)  # as many as an elite holds; one takes about a megabyte
 def analyse(source: str, spans: tuple[tuple[int, int], ...]) -> Analysis | None:
     """Read a source once; None where it does not parse. Sites and statements lie inside the spans."""
     try:
@@ -255,6 +255,15 @@ def join(*kinds: Kind) -> Kind:
 def names_read(node: ast.AST) -> set[str]:
     """Names that are loaded anywhere in it."""
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def before(analysis: Analysis, statement: Statement, text: str) -> Edit:
+    """A line before a statement, indented like it."""
+    source = analysis.source
+    end = statement.line
+    while source[end] in " \t\f":
+        end += 1
+    return Edit(statement.line, statement.line, f"{source[statement.line : end]}{text}{analysis.newline}")
 
 
 def free_names(node: ast.AST) -> set[str]:

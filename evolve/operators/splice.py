@@ -82,7 +82,7 @@ def child(
         return None
     text = splice(source, edits)
     content = text.encode()
-    if content == files[path] or compile_error(content):
+    if content == files[path] or len(content) > territory.most_bytes(path) or compile_error(content):
         return None
     made = {**files, path: content}
     if territory.violation(made):

@@ -20,6 +20,7 @@ from evolve.operators.analysis import (
     Number,
     Site,
     Statement,
+    before,
     material,
 )
 from evolve.operators.expressions import Expressions, coefficient, pick
@@ -297,7 +298,7 @@ def _new_local(analysis: Analysis, rng: np.random.Generator) -> Change | None:
         return None
     name = analysis.fresh("term")
     changed = _with_term(site.code, build.scaled(Code(name)), rng)
-    line = _line(analysis, site.statement, f"{name} = {code.text}")
+    line = before(analysis, site.statement, f"{name} = {code.text}")
     edits = (line, Edit(site.start, site.end, changed.fit(site.needs)))
     return Change(edits, f"{site.where}: new local {quote(f'{name} = {code.text}')} in {quote(changed.text)}")
 
@@ -321,7 +322,7 @@ def _insert(analysis: Analysis, rng: np.random.Generator) -> Change | None:
     test = build.truth("scalar") if rng.random() < 0.3 else None
     if test:
         text = f"if {test.text}: {text}"
-    return Change((_line(analysis, statement, text),), f"{statement.where}: inserted {quote(text)}")
+    return Change((before(analysis, statement, text),), f"{statement.where}: inserted {quote(text)}")
 
 
 def _delete(analysis: Analysis, rng: np.random.Generator) -> Change | None:
@@ -364,7 +365,7 @@ def _duplicate(analysis: Analysis, rng: np.random.Generator) -> Change | None:
     if (statement.reads & set(statement.scope.kinds)) - set(place.visible()) - {statement.scope.name}:
         return None
     text = ast.unparse(statement.node)
-    return Change((_line(analysis, place, text),), f"{place.where}: inserted {quote(text)} once more")
+    return Change((before(analysis, place, text),), f"{place.where}: inserted {quote(text)} once more")
 
 
 # ----------------------------------------------------------------------------------------------- drawing
@@ -423,16 +424,6 @@ def _put(site: Site, code: Code | None) -> Change | None:
 
 def _replace(site: Site, start: int, end: int, old: str, new: str) -> Change:
     return Change((Edit(start, end, new),), f"{site.where}: replaced {quote(old)} by {quote(new)}")
-
-
-def _line(analysis: Analysis, statement: Statement, text: str) -> Edit:
-    """A line before a statement, indented like it."""
-    source = analysis.source
-    end = statement.line
-    while source[end] in " \t\f":
-        end += 1
-    indent = source[statement.line : end]
-    return Edit(statement.line, statement.line, f"{indent}{text}{analysis.newline}")
 
 
 def _text(analysis: Analysis, statement: Statement) -> str:

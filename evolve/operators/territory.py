@@ -39,6 +39,10 @@ class Territory:
         """Whether the file may change at all."""
         return any(fnmatchcase(path, glob) for glob in self._globs)
 
+    def marked(self, path: str) -> bool:
+        """Whether only the EVOLVE-BLOCKs of the file may change."""
+        return path in self._marked
+
     def spans(self, path: str, source: str) -> list[tuple[int, int]]:
         """Character spans of the source that may change; empty where the file may not."""
         if not self.editable(path):
@@ -46,6 +50,10 @@ class Territory:
         if path not in self._marked:
             return [(0, len(source))]
         return _blocks(source)
+
+    def most_bytes(self, path: str) -> int:
+        """How far an operator that edits at random may let the file grow: it piles up what does nothing."""
+        return 3 * len(self._seed.get(path, b"")) + 2_000
 
     def violation(self, files: Files) -> str | None:
         """Say what in these files may not be as it is; None: they keep to the territory."""

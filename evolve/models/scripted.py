@@ -1,0 +1,29 @@
+"""A model that answers from a script, for tests and demonstrations: no network, no cost unless one is set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from evolve.types import Exchange
+
+FREE = 1e-9  # dollars: 0 would mean that no model is asked
+
+
+class Scripted:
+    """Replies by a function of the prompt, or from a list that starts again at its end."""
+
+    def __init__(
+        self, replies: Sequence[str] | Callable[[str], str], name: str = "scripted", usd: float = 0.0
+    ) -> None:
+        self.name = name
+        self.most_usd = usd or FREE
+        self.prompts: list[str] = []  # as they came
+        self._replies, self._usd = replies, usd
+
+    async def complete(self, prompt: str, seed: int | None = None) -> Exchange:
+        """Answer at once."""
+        turn = len(self.prompts)
+        self.prompts.append(prompt)
+        reply = self._replies(prompt) if callable(self._replies) else self._replies[turn % len(self._replies)]
+        tokens = len(prompt.split()), len(reply.split())
+        return Exchange(self.name, prompt, reply, self._usd, *tokens, parameters={"seed": seed})

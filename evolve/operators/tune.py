@@ -1,0 +1,152 @@
+"""The numbers of a program as parameters, searched by Optuna: what random steps find, this one refines."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from evolve.operators.analysis import Number, material
+from evolve.operators.splice import Change, Edit, child, no_child, number
+from evolve.operators.territory import Territory
+from evolve.types import Parent, Proposal, Trial
+
+if TYPE_CHECKING:
+    pass
+
+_MOST = 16  # literals that one child changes
+_SEEN = 64  # observations that a suggestion is drawn from: the best half and the latest half
+
+
+class _Point(NamedTuple):
+    """The numbers of a program in the order of its text, and its value; None: it failed."""
+
+    numbers: tuple[float, ...]
+    value: float | None
+
+
+class Tune:
+    """Suggests numbers for the skeleton of one parent: its text without them.
+
+    Every program with the same skeleton that this operator made or was given is an observation. What it needs
+    of them travels in `details`, so replaying the trials rebuilds it: {"skeleton", "numbers", "parent":
+    {"numbers", "value"}}. TPE: Bergstra et al., "Algorithms for Hyper-Parameter Optimization", 2011.
+    """
+
+    name = "tune"
+    arity = 1
+    most_usd = 0.0
+
+    def __init__(self, territory: Territory) -> None:
+        self._territory = territory
+        self._points: dict[str, dict[tuple[float, ...], _Point]] = {}  # skeleton -> what is known of it
+
+    def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:
+        """Suggest other numbers for some of the parent's literals."""
+        parent = parents[0]
+        files = parent.variant.files
+        found = {
+            path: (analysis, literals)
+            for path, analysis in material(files, self._territory).items()
+            if (literals := [literal for literal in analysis.numbers if not literal.structural])
+        }
+        if not found:
+            return no_child("no number to tune")
+        paths = list(found)
+        path = paths[int(rng.integers(len(paths)))]
+        analysis, literals = found[path]
+        literals = literals[: 4 * _MOST]
+        literals.sort(key=lambda literal: literal.start)
+        skeleton = _skeleton(path, analysis.source, literals)
+        here = tuple(literal.value for literal in literals)
+        points = {**self._points.get(skeleton, {}), here: _Point(here, parent.trial.value)}
+        chosen = _subset(len(literals), rng)
+        new = _suggest(list(points.values()), literals, chosen, rng)
+        edits = tuple(
+            Edit(literal.start, literal.end, number(value, digits=4).fit(literal.needs))
+            for literal, value in zip(literals, new, strict=True)
+            if value != literal.value
+        )
+        idea = "tuned " + ", ".join(
+            f"{number(literals[i].value, digits=4).text} to {number(new[i], digits=4).text}" for i in chosen
+        )
+        details = {
+            "skeleton": skeleton,
+            "numbers": list(new),
+            "parent": {"numbers": list(here), "value": parent.trial.value},
+        }
+        made = child(files, path, analysis.source, [Change(edits, idea)], self._territory, details)
+        return made or no_child("the suggestion is the parent itself")
+
+    def tell(self, trial: Trial) -> None:
+        """Remember what this operator tried, and from where."""
+        if trial.operator != self.name or "skeleton" not in trial.details:
+            return
+        points = self._points.setdefault(trial.details["skeleton"], {})
+        parent = trial.details["parent"]
+        for numbers, value in ((parent["numbers"], parent["value"]), (trial.details["numbers"], trial.value)):
+            known = tuple(numbers)
+            if known not in points and (value is not None or trial.verdict == "failed"):
+                points[known] = _Point(known, value)
+
+
+def _skeleton(path: str, source: str, literals: Sequence[Number]) -> str:
+    """What is left of a source without the numbers, as a digest."""
+    parts, end = [path], 0
+    for literal in literals:
+        parts.append(source[end : literal.start] + ("i" if isinstance(literal.value, int) else "f"))
+        end = literal.end
+    return hashlib.sha256("\0".join([*parts, source[end:]]).encode()).hexdigest()[:16]
+
+
+def _subset(count: int, rng: np.random.Generator) -> list[int]:
+    """Which literals change: one, or several, or all."""
+    most = min(count, _MOST)
+    size = min(most, int(rng.geometric(0.35)))
+    return sorted(int(i) for i in rng.choice(count, size=size, replace=False))
+
+
+def _suggest(
+    points: Sequence[_Point], literals: Sequence[Number], chosen: Sequence[int], rng: np.random.Generator
+) -> list[float]:
+    # Late: a quarter of a second that no command without a suggestion should wait for.
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    reach = float(np.exp(rng.normal(-0.5, 1.0)))  # of the search, in units of the number itself
+    space = {str(i): _range(literals[i].value, reach) for i in chosen}
+    near = [point for point in points if all(space[str(i)]._contains(point.numbers[i]) for i in chosen)]
+    scored = sorted(
+        (point for point in near if point.value is not None), key=lambda point: -(point.value or 0)
+    )
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=optuna.samplers.TPESampler(seed=int(rng.integers(2**31)), n_startup_trials=4),
+    )
+    study.add_trials(
+        [
+            optuna.create_trial(
+                params={key: point.numbers[int(key)] for key in space}, distributions=space, value=point.value
+            )
+            for point in scored
+        ]
+    )
+    asked = study.ask(space)
+    new = [literal.value for literal in literals]
+    for i in chosen:
+        value = asked.params[str(i)]
+        new[i] = value if isinstance(value, int) else float(f"{value:.4g}")
+    return new
+
+
+def _range(value: float, reach: float) -> Any:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if isinstance(value, int):
+        steps = max(1, math.ceil(abs(value) * reach))
+        return IntDistribution(value - steps, value + steps)
+    far = (abs(value) or 1.0) * reach
+    return FloatDistribution(value - far, value + far)

@@ -1,0 +1,147 @@
+"""What every population owes: pure draws, no breeding from what failed, no meaning in the scale of scores."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import populations
+from evolve.types import BadInput, Trial
+from populations.baselines import BestOfN, HillClimb, Random
+from populations.elite import Elite, merit
+
+NAMES = sorted(populations.KNOWN)
+VALUES = st.lists(st.integers(-1000, 1000).map(float), min_size=1, max_size=80)
+
+
+def trial(index, value, parents=(), verdict="evaluated"):
+    values = () if value is None else (value, value + index)
+    variant = f"{index}-abcdef" if verdict in ("evaluated", "failed") else None
+    return Trial(index, index - 1, "syntax", parents, variant, verdict, value, values)
+
+
+def told(population, values, scale=1.0, shift=0.0):
+    for index, value in enumerate(values):
+        parents = (f"{index // 2}-abcdef",) if index else ()
+        population.tell(trial(index, value * scale + shift, parents))
+    return population
+
+
+def asked(population, count=1, times=40, pending=()):
+    return [population.ask(np.random.default_rng([7, i]), count, pending) for i in range(times)]
+
+
+@pytest.fixture(params=NAMES)
+def create(request):
+    return lambda: populations.create(request.param)
+
+
+@given(name=st.sampled_from(NAMES), values=VALUES, count=st.sampled_from([1, 2, 3]))
+def test_asking_twice_with_one_generator_gives_the_same_known_parents(name, values, count):
+    population = told(populations.create(name), values)
+    first, again = asked(population, count, 5), asked(population, count, 5)
+    assert first == again
+    known = {f"{index}-abcdef" for index in range(len(values))}
+    assert all(len(ids) == count and set(ids) <= known for ids in first)
+
+
+@given(name=st.sampled_from(NAMES), values=VALUES)
+def test_shifting_and_scaling_all_scores_changes_no_draw(name, values):
+    plain = told(populations.create(name), values)
+    moved = told(populations.create(name), values, 3.0, -7.0)
+    assert asked(plain, 2, 10) == asked(moved, 2, 10)
+
+
+def test_scaling_by_numbers_that_round_changes_no_draw(create):
+    values = np.random.default_rng(5).normal(size=200)
+    plain, moved = told(create(), values), told(create(), values, 0.1234567, 1e4 / 3)
+    assert asked(plain, 2, 300) == asked(moved, 2, 300)
+
+
+def test_what_did_not_score_never_breeds(create):
+    population = told(create(), [1.0, 2.0])
+    for index, verdict in enumerate(["failed", "duplicate", "refused", "no_child"], start=2):
+        population.tell(trial(index, None, ("0-abcdef",), verdict))
+    assert {name for ids in asked(population, 2) for name in ids} <= {"0-abcdef", "1-abcdef"}
+
+
+def test_asking_is_cheap_at_twenty_thousand_trials(create):
+    population = create()
+    told(population, np.random.default_rng(0).normal(size=20_000))
+    import time
+
+    started = time.process_time()
+    asked(population, 2, 100)
+    assert time.process_time() - started < 0.1  # a millisecond each
+
+
+def test_the_elite_keeps_the_best_and_of_equal_ones_the_older():
+    elite = told(Elite(size=3), [1.0, 5.0, 3.0, 4.0, 3.0, 2.0])
+    assert {ids[0] for ids in asked(elite, times=200)} == {"1-abcdef", "2-abcdef", "3-abcdef"}
+
+
+def test_a_child_that_scores_the_same_on_every_case_is_left_out():
+    elite = Elite()
+    for index in range(5):
+        elite.tell(Trial(index, 0, "tune", (), f"v{index}", "evaluated", 2.0, (1.0, 3.0)))
+    elite.tell(Trial(5, 0, "tune", (), "v5", "evaluated", 2.0, (2.0, 2.0)))
+    assert {ids[0] for ids in asked(elite)} == {"v0", "v5"}
+
+
+def test_the_weight_is_the_sigmoid_of_the_distance_to_the_median_over_the_children():
+    values = [0.0, 1.0, 2.0, 3.0, 10.0]
+    elite = Elite()
+    for index, value in enumerate(values):
+        elite.tell(trial(index, value))
+    elite.tell(trial(5, None, ("4-abcdef",), "failed"))
+    draws = Counter(ids[0] for ids in asked(elite, times=20_000, pending=["3-abcdef", "4-abcdef"]))
+    weights = 1 / (1 + np.exp(-(np.array(values) - 2.0) / 1.0)) / [1, 1, 1, 2, 3]
+    expected = 20_000 * weights / weights.sum()
+    counts = np.array([draws[f"{index}-abcdef"] for index in range(5)])
+    assert np.all(np.abs(counts - expected) < 4 * np.sqrt(expected))
+
+
+def test_without_spread_all_weigh_the_same():
+    assert np.array_equal(merit(np.full(4, 0.1 + 0.2)), np.full(4, 0.5))
+    assert np.array_equal(merit(np.array([1.0, 1.0, 1.0, 9.0])), np.full(4, 0.5))
+
+
+def test_the_second_parent_is_another_one_and_mostly_good():
+    elite = told(Elite(), [float(value) for value in range(64)])
+    pairs = asked(elite, 2, 400)
+    assert all(first != second for first, second in pairs)
+    ranks = [int(second.partition("-")[0]) for _, second in pairs]
+    assert 44 < np.mean(ranks) < 52  # the best of three of 0..63: 47
+
+
+def test_a_lone_variant_is_both_parents():
+    assert asked(told(Elite(), [1.0]), 2, 1) == [("0-abcdef", "0-abcdef")]
+
+
+def test_baselines_breed_from_the_seed_the_best_or_anyone():
+    values = [1.0, 5.0, 3.0, 5.0]
+    assert set(asked(told(BestOfN(), values))) == {("0-abcdef",)}
+    assert set(asked(told(HillClimb(), values))) == {("1-abcdef",)}
+    draws = Counter(ids[0] for ids in asked(told(Random(), values), times=2_000))
+    assert len(draws) == 4 and min(draws.values()) > 400
+
+
+def test_a_population_of_ones_own_is_named_by_its_path():
+    assert isinstance(populations.create("populations.elite:Elite"), Elite)
+    assert isinstance(populations.create("populations.elite.Elite"), Elite)
+
+
+@pytest.mark.parametrize(
+    ("name", "got"),
+    [
+        ("elit", "one of elite"),
+        ("nowhere.to:Be", "importable"),
+        ("populations.elite:Elites", "importable"),
+        ("", "nothing"),
+    ],
+)
+def test_an_unknown_population_is_bad_input_that_names_the_nearest(name, got):
+    with pytest.raises(BadInput, match=got):
+        populations.create(name)
