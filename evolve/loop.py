@@ -39,7 +39,8 @@ from evolve.types import (
     Variant,
     Verdict,
 )
-from populations.trees import tree_id
+from populations.records import encode_paid
+from populations.trees import tree_id, variant_id
 
 MOST_RETRIES = 2  # of a job that the machinery failed; the third failure is the program's own
 GATE_KINDS = ("duel_open", "duel_close", "promotion", "demotion")
@@ -220,7 +221,9 @@ class Search:
             elif tree in self.history.trees or tree in self._trees:
                 failure = Failure("duplicate", self.history.trees.get(tree, "a child under way"))
         if failure is None:
-            self.parts.ledger.propose(attempt.decision, proposal)
+            timed = {"elapsed": self.parts.clock()}
+            if (event := self.parts.ledger.propose(attempt.decision, proposal, timed)) is not None:
+                self._tell(event)
             self._evaluate(attempt)
         else:
             kinds: dict[str, Verdict] = {"duplicate": "duplicate", "refused": "refused"}
@@ -283,7 +286,7 @@ class Search:
         if evaluation is not None:
             assert proposal.files is not None
             variant = Variant(
-                id=f"{decision['trial']}-{decision['tree'][:6]}",
+                id=variant_id(decision["trial"], decision["tree"]),
                 files=proposal.files,
                 parents=tuple(decision["parents"]),
                 operator=decision["operator"],
@@ -292,12 +295,14 @@ class Search:
             measured |= evaluation_record(evaluation)
             files = self._answer(evaluation)
             self._trees.discard(decision["tree"])
+        if proposal.exchanges:
+            measured["usd"] = proposal.usd
+            if variant is None:  # there is no `proposal` event that holds what was said
+                paid, said = encode_paid(proposal)
+                measured |= paid
+                files |= {name: data for name, data in said.items() if not name.startswith("program/")}
         if failure is not None:
             measured["failure"] = asdict(failure)
-        if proposal.exchanges:
-            measured |= exchange_record(proposal)
-            if variant is None:
-                files |= exchange_files(proposal)
         decision |= {"variant": variant.id if variant else None, "verdict": verdict}
         self.append("trial", decision, measured, variant=variant, files=files)
 
@@ -376,22 +381,3 @@ class Search:
             for listener in self.parts.listeners:
                 listener.tell(event)
         self._unheard.clear()
-
-
-def exchange_record(proposal: Proposal) -> dict[str, Json]:
-    """The `measured` keys of what was asked of language models; the texts are files."""
-    exchanges = []
-    for exchange in proposal.exchanges:
-        record = asdict(exchange)
-        del record["prompt"], record["reply"]
-        exchanges.append(record)
-    return {"usd": proposal.usd, "exchanges": exchanges}
-
-
-def exchange_files(proposal: Proposal) -> dict[str, bytes]:
-    """Prompt and reply, as the files of an event; several exchanges follow one another."""
-    rule = "\n\n---\n\n"
-    return {
-        "prompt.md": rule.join(e.prompt for e in proposal.exchanges).encode(),
-        "reply.md": rule.join(e.reply for e in proposal.exchanges).encode(),
-    }

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from evolve.history import History
-from evolve.types import Executor, Gate, Json
-from fitness.problem import Problem
+from evolve.types import Gate, Json
 from populations.ledger import GitLedger
 
 
 def summary(
-    problem: Problem,
-    ledger: GitLedger,
-    gate: Gate,
-    history: History,
-    stopped_by: str | None,
-    executor: Executor,
+    ledger: GitLedger, gate: Gate, history: History, stopped_by: str | None, sandbox: str
 ) -> dict[str, Json]:
     """Raw scores throughout: in the problem's unit and direction; gains are positive where better."""
-    assert history.champion is not None
-    seconds = history.elapsed
+    assert history.champion is not None and history.start is not None
+    start, seconds = history.start.decision, history.elapsed
     return {
         "run": str(ledger.path),
-        "problem": problem.name,
-        "claim": problem.claim,
+        "problem": start["problem"]["name"],
+        "claim": start["claim"],
         "trials": history.trials,
         "failures": dict(history.failures),
         "evaluations": history.evaluations,
@@ -35,7 +29,7 @@ def summary(
         "champion": champion(history),
         "leader": gate.leader(),
         "head": ledger.head,
-        "sandbox": executor.level,
+        "sandbox": sandbox,
         "stopped_by": stopped_by,
     }
 
@@ -52,6 +46,14 @@ def champion(history: History) -> dict[str, Json]:
         "gain_interval": None,
         "duel_gain": history.duel_gains.get(history.champion),
     }
+    score, seed_score = history.score(history.champion), history.score(history.seed)
+    exact = history.start is not None and history.start.decision["claim"] == "artifact"
+    if (
+        exact and score is not None and seed_score is not None
+    ):  # the answer is the result: nothing to estimate
+        entry["confirmed"] = score
+        if history.champion != history.seed:
+            entry["gain"] = history.sign * (score - seed_score)
     sealed = history.sealed
     if sealed is not None and sealed.index > history.champion_moved:
         entry |= {key: sealed.measured[key] for key in ("confirmed", "interval", "gain", "gain_interval")}

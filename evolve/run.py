@@ -194,7 +194,7 @@ def _run(
             ended.append("stop", {"reason": stop() or ended.reason}, _totals(ended.history))
             ended.sync()
         ledger.flush()
-        return summary(problem, ledger, gate, ended.history, stop() or ended.reason, executor)
+        return summary(ledger, gate, ended.history, stop() or ended.reason, executor.level)
 
 
 def _totals(history: History) -> dict[str, Json]:

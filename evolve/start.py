@@ -17,7 +17,7 @@ from evolve.types import SCHEMA, BadInput, CaseKey, Evaluation, Event, Executor,
 from fitness.problem import Problem
 from fitness.statistics import choose_n_max, choose_reading
 from populations.ledger import GitLedger
-from populations.trees import tree_id
+from populations.trees import tree_id, variant_id
 
 LEAST_BATCH, MOST_BATCH = 5, 64  # pairs of a duel that are run together: about one trial's work
 REPEATS = 3  # of one case at the start: bit-equal scores permit caching, and nothing else
@@ -143,7 +143,7 @@ def _measured(
 
 def _seed_trial(ledger: GitLedger, problem: Problem, inspected: Inspected, clock: Clock) -> None:
     tree = tree_id(problem.seed_files)
-    variant = Variant(f"0-{tree[:6]}", problem.seed_files)
+    variant = Variant(variant_id(0, tree), problem.seed_files)
     decision = {
         "trial": 0,
         "told": 0,
@@ -175,7 +175,7 @@ def _immigrate(ledger: GitLedger, problem: Problem, champion: Variant) -> None:
         and Territory(problem.seed_files, problem.editable).violation(champion.files) is None
     ):
         idea = f"champion {champion.id} of the run that this one is forked from"
-        decision = {"trial": 1, "told": 1, "operator": "fork", "parents": [f"0-{seed_tree[:6]}"]}
+        decision = {"trial": 1, "told": 1, "operator": "fork", "parents": [variant_id(0, seed_tree)]}
         ledger.propose(
             {**decision, "tree": tree, "idea": idea, "details": {}}, Proposal(champion.files, idea)
         )

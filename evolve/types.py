@@ -382,7 +382,7 @@ class Ledger(Protocol):
     def propose(
         self, decision: Mapping[str, Json], proposal: Proposal, measured: Mapping[str, Json] | None = None
     ) -> Event | None:
-        """Keep a child until its trial is appended: as an event where a model was asked, else in the journal."""
+        """Keep a child until its trial is there: as an event where a model was asked, else in the journal."""
         ...
 
     def sync(self) -> None:

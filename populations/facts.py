@@ -31,6 +31,7 @@ class Facts:
         self.champion: str | None = None
         self.proofs: dict[str, Proof] = {}  # by the tag's name
         self.models: dict[int, str] = {}  # of the paid proposals that wait for their trial
+        self.sign = 1  # of a gain: positive is better
         self._start = 0
         self._digest = b""
         self._duels: dict[int, Mapping[str, Json]] = {}
@@ -53,6 +54,7 @@ class Facts:
         match event.kind:
             case "start":
                 self._start = self.date(event)
+                self.sign = -1 if decision.get("direction") == "minimise" else 1
             case "proposal":
                 models = dict.fromkeys(exchange["model"] for exchange in event.measured["exchanges"])
                 self.models[decision["trial"]] = ", ".join(models)

@@ -98,8 +98,8 @@ class GitLedger:
     def open(cls, path: Path | str) -> Self:
         """Go on with a run, holding its lock until `close`.
 
-        Raises BadInput where there is no run; LedgerError where another process holds it (the message names
-        its id), where it is damaged, or written by a newer version.
+        Raises BadInput where there is no run or another process holds it (the message names its id),
+        LedgerError where it is damaged or written by a newer version.
         """
         path = Path(path)
         if repository.locate(path) != path:
@@ -268,17 +268,19 @@ class GitLedger:
         book.append(records.journal_event(text, new, files or {}))
         return event
 
-    def propose(self, decision: Mapping[str, Json], proposal: Proposal) -> None:
-        """Keep a child until its trial is appended: in git if a model made it, else in the journal."""
+    def propose(
+        self, decision: Mapping[str, Json], proposal: Proposal, measured: Mapping[str, Json] | None = None
+    ) -> Event | None:
+        """Keep a child until its trial is appended: as an event if a model made it, else in the journal."""
         _, book = self._writing()
         decision = records.complete(decision, proposal)
         if proposal.exchanges:
-            measured, files = records.encode_paid(proposal)
-            self.append("proposal", decision, measured, files=files)
-        else:
-            self._fold()
-            self._waiting[decision["trial"]] = _Waiting(decision, proposal)
-            book.append(records.journal_proposal(decision, proposal))
+            paid, files = records.encode_paid(proposal)
+            return self.append("proposal", decision, {**paid, **(measured or {})}, files=files)
+        self._fold()
+        self._waiting[decision["trial"]] = _Waiting(decision, proposal)
+        book.append(records.journal_proposal(decision, proposal))
+        return None
 
     def sync(self) -> None:
         """Make everything appended durable. Nothing may act on an event before. Raises LedgerError."""
@@ -409,22 +411,23 @@ class GitLedger:
         if target is not None:
             self._find(event.decision[target])
         date = self._facts.date(event)
-        score = parent = variant = about = None
+        score = gain = variant = about = None
         try:
             if new is not None:
                 if new.id in self._known:
                     raise LedgerError(f"{where}: variant {new.id} exists already")
                 parents = [self._find(id) for id in dict.fromkeys(new.parents)]
                 score = story.mean(event.measured.get("scores"))
-                parent = parents[0].score if parents else None
+                if parents and score is not None and parents[0].score is not None:
+                    gain = self._facts.sign * (score - parents[0].score)
                 models = self._facts.models.get(event.decision.get("trial", -1), "")
-                message = story.variant_message(event, new, score, parent, models)
+                message = story.variant_message(event, new, score, gain, models)
                 variant = _commit(new.files, [known.commit for known in parents], date, message)
                 about = variant.id
             elif event.variant is not None:
                 about = self._find(event.variant).commit
             before = [*self._commits[-1:], *([] if about is None else [about])]
-            message = story.event_message(event, new, score, parent)
+            message = story.event_message(event, new, score, gain)
             told = _commit({"event.json": text.encode(), **files}, before, date, message)
         except (KeyError, TypeError, ValueError) as error:
             raise LedgerError(f"{where}: {error!r}") from error

@@ -104,7 +104,7 @@ def initialise(path: Path) -> None:
 def hold(path: Path) -> int:
     """Take a run's lock; it is free when the file is closed here and in every git process that inherited it.
 
-    Raises LedgerError, with the process id, while another process has it.
+    Raises BadInput, with the process id, while another process has it.
     """
     (path / OURS).mkdir(parents=True, exist_ok=True)
     lock = os.open(path / OURS / "lock", os.O_RDWR | os.O_CREAT, 0o644)
@@ -119,7 +119,8 @@ def hold(path: Path) -> int:
             patience = 0.5 if text.isdigit() and _lives(int(text)) else PATIENCE_SECONDS
             if time.monotonic() - began > patience:
                 os.close(lock)
-                raise LedgerError(f"run {path}: in use by process {text or 'unknown'}") from None
+                holder = f"one in use by process {text or 'unknown'}"
+                raise BadInput(f"run {path}", "a run that no other process writes", holder) from None
             time.sleep(0.02)
     os.ftruncate(lock, 0)
     os.pwrite(lock, b"%d\n" % os.getpid(), 0)

@@ -10,9 +10,12 @@ from evolve.types import Event, Json, Variant
 
 
 def variant_message(
-    event: Event, variant: Variant, score: float | None, parent: float | None, models: str
+    event: Event, variant: Variant, score: float | None, gain: float | None, models: str
 ) -> str:
-    """Of a variant's commit: `0.9134 (+0.0121) diff: idea` and the trailers. Scores are raw means."""
+    """Of a variant's commit: `0.9134 (+0.0121) diff: idea` and the trailers.
+
+    The score is a raw mean; the gain over the first parent is positive where it is better.
+    """
     failure = event.measured.get("failure") or next(
         iter((event.measured.get("failures") or {}).values()), None
     )
@@ -25,15 +28,15 @@ def variant_message(
         "Usd": event.measured.get("usd") or "",
     }
     rows = [f"{key}: {one_line(value)}" for key, value in trailers.items() if value not in ("", None)]
-    return _headline(event, variant, score, parent) + "\n\n" + "\n".join(rows) + "\n"
+    return _headline(event, variant, score, gain) + "\n\n" + "\n".join(rows) + "\n"
 
 
-def event_message(event: Event, variant: Variant | None, score: float | None, parent: float | None) -> str:
+def event_message(event: Event, variant: Variant | None, score: float | None, gain: float | None) -> str:
     """Of an event's commit: one line that tells it."""
     d = event.decision
     match event.kind:
         case "trial" if variant is not None:
-            text = f"trial {d['trial']}: {_headline(event, variant, score, parent)}"
+            text = f"trial {d['trial']}: {_headline(event, variant, score, gain)}"
         case "trial":
             text = f"trial {d['trial']}: {d['verdict']} {_idea(d['operator'], d.get('idea'))}"
         case "proposal":
@@ -93,12 +96,11 @@ def one_line(value: Any) -> str:
     return " ".join(text.split())
 
 
-def _headline(event: Event, variant: Variant, score: float | None, parent: float | None) -> str:
-    failed = event.decision.get("verdict") == "failed" or score is None
-    gain = "" if failed or parent is None or score is None else f" ({score - parent:+.3g})"
-    return one_line(
-        ("failed" if failed else f"{score:.5g}") + gain + " " + _idea(variant.operator, variant.idea)
-    )
+def _headline(event: Event, variant: Variant, score: float | None, gain: float | None) -> str:
+    idea = _idea(variant.operator, variant.idea)
+    if event.decision.get("verdict") == "failed" or score is None:
+        return one_line(f"failed {idea}")
+    return one_line(f"{score:.5g}" + ("" if gain is None else f" ({gain:+.3g})") + f" {idea}")
 
 
 def _idea(operator: Any, idea: Any) -> str:

@@ -172,10 +172,10 @@ def test_exit_statuses_of_a_process(place: Path) -> None:
     assert (mistake.returncode, mistake.stdout, mistake.stderr.count("\n")) == (2, "", 1)
 
 
-def test_a_run_that_another_process_holds_is_exit_1(tmp_path: Path) -> None:
+def test_a_run_that_another_process_holds_is_refused(tmp_path: Path) -> None:
     with GitLedger.create(tmp_path / "held.git"):
         done = command("run", "tsp_constructive", "--to", "held", "--trials", "1", *TRUSTED, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith("error: run held.git: ")
     assert done.stderr.count("\n") == 1
 

@@ -380,13 +380,13 @@ def test_a_second_process_is_refused_and_told_who_has_the_run(run):
     ) as holder:
         assert holder.stdout.readline() == "open\n"
         for way in (GitLedger.open, GitLedger.open_or_create, GitLedger.create):
-            with pytest.raises(LedgerError, match=f"in use by process {holder.pid}"):
+            with pytest.raises(BadInput, match=f"in use by process {holder.pid}"):
                 way(run)
         with GitLedger.read(run) as ledger:
             assert trials(ledger) == list(range(65))
         holder.kill()
     with GitLedger.open(run) as ledger:
-        with pytest.raises(LedgerError, match=f"in use by process {os.getpid()}"):
+        with pytest.raises(BadInput, match=f"in use by process {os.getpid()}"):
             GitLedger.open(run)
         assert trials(ledger) == list(range(65))
     ledger.close()  # once more does nothing

@@ -6,8 +6,8 @@ import tomllib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
-from typing import Any, Self, cast
+from types import TracebackType
+from typing import Any, Self
 
 from evolve.cli.story import Story
 from evolve.result import summary
@@ -73,12 +73,8 @@ class Record:
         """The object that `evolve run --json` prints, as it would be now."""
         history = self.story.history
         assert history.start is not None
-        decision, measured = history.start.decision, history.start.measured
-        problem = SimpleNamespace(name=decision["problem"]["name"], claim=decision["claim"])
-        executor = SimpleNamespace(level=measured["sandbox"])
-        return summary(
-            cast(Any, problem), self.ledger, self.gate, history, self.story.stopped_by, cast(Any, executor)
-        )
+        sandbox = history.session.get("sandbox") or history.start.measured["sandbox"]
+        return summary(self.ledger, self.gate, history, self.story.stopped_by, sandbox)
 
     def __enter__(self) -> Self:
         return self
