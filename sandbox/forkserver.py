@@ -67,7 +67,7 @@ def main() -> None:
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     if settings.control != CHANNEL:  # where the job's channel will take its place in the child
         os.dup2(settings.control, CHANNEL)
-        os.close(settings.control)
+    os.closerange(CHANNEL + 1, 1 << 16)  # whatever else was inherited
     control = socket.socket(fileno=CHANNEL)
     ours, packages = os.environ["PYTHONPATH"].split(":")
     sys.path[:] = [*(entry for entry in sys.path if entry not in (ours, packages)), packages]

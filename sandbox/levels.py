@@ -74,7 +74,7 @@ def probe() -> list[Level]:
 
 
 def open_sandbox(kind: str = "auto", packages: Sequence[str] = (), trusted: bool = False) -> ProcessSandbox:
-    """Start a sandbox with these packages (names that one imports) loaded in it beside numpy.
+    """Start a sandbox with these modules (scipy, scipy.optimize) loaded in it, beside numpy.
 
     `kind`: bubblewrap, landlock, none (only where the caller says that the programs are trusted), or auto:
     the best that works here. Raises SandboxUnavailable where that does not, with what to install; BadInput

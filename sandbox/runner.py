@@ -68,10 +68,14 @@ def serve(channel: frames.Channel, confine: Callable[[Order], None]) -> None:
     """Run one job in the current directory, which is empty and this job's own; ends with the channel."""
     order = unpack(channel.receive(1 << 31).body)
     home = os.getcwd()
-    for name, content in order.files.items():
-        os.makedirs(os.path.dirname(os.path.join(home, name)), exist_ok=True)
-        with open(os.path.join(home, name), "xb") as file:
-            file.write(content)
+    try:
+        for name, content in order.files.items():
+            os.makedirs(os.path.dirname(os.path.join(home, name)), exist_ok=True)
+            with open(os.path.join(home, name), "xb") as file:
+                file.write(content)
+    except OSError as error:  # names that no file system takes, or more than it may hold
+        _fail(channel, bytes(frames.TOKEN_BYTES), error, home)
+        return
     confine(order)
     harness: Callable[..., Any] | None = None
     if order.harness is not None:

@@ -30,14 +30,14 @@ ENVIRONMENT = {
 
 
 def package_entries(packages: Iterable[str]) -> list[Path]:
-    """Files and folders of installed packages (names that one imports), with what they need, and numpy.
+    """Files and folders of installed packages (modules that one imports), with what they need, and numpy.
 
     Raises BadInput for a package that is not installed.
     """
     entries: dict[Path, None] = {}
     seen: set[str] = set()
-    for name in ("numpy", *packages):
-        spec = importlib.util.find_spec(name.partition(".")[0])
+    for name in ("numpy", *(package.partition(".")[0] for package in packages)):
+        spec = importlib.util.find_spec(name)
         if spec is None:
             raise BadInput("packages", "packages that are installed", name)
         waiting = _distributions(name)

@@ -121,6 +121,10 @@ def f(case):
     assert first.answer == second.answer == one(sandbox, source).answer
 
 
+def test_levels_agree(opened):
+    assert len({honest(each) for each in opened.values()}) == 1
+
+
 def test_nothing_is_left_from_one_job_to_the_next(sandbox):
     source = """
 import builtins, sys, os, numpy
@@ -298,6 +302,10 @@ def test_a_missing_file_and_a_name_that_leaves(sandbox):
     for name in ("../program.py", "/tmp/program.py", "a/../../b.py"):
         (outcome,) = sandbox.run(Program({name: b"f = print"}, f"{name}:f"), [1], LIMITS)
         assert "leaves the program" in outcome.failure.detail
+    for files in ({"a": b"", "a/b": b""}, {"x" * 300: b""}, {"large": bytes(17 << 20)}):
+        (outcome,) = sandbox.run(Program({"program.py": b"f = abs", **files}, "program.py:f"), [1], LIMITS)
+        assert outcome.failure.kind == "crash"
+        assert "Error: [Errno" in outcome.failure.detail
 
 
 @pytest.mark.parametrize(
