@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Thread
 from typing import Any
 
+from evolve.landing import Landing, job_key
 from evolve.types import Batch, Evaluation, Executor, Job, Json, Proposal, RunError
 
 
@@ -49,8 +51,11 @@ class Landed:
 class Flight:
     """Keeps work in the air. What is added leaves with `launch`, after the ledger is in sync."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor, landing: Landing | None = None) -> None:
         self._executor = executor
+        self._landing = landing
+        self._keys: dict[Future[Any], str] = {}  # of the jobs under way, where their landing is kept
+        self._landed: list[str] = []  # keys of those that have landed since the last launch
         self._waiting: list[tuple[Task, str, Job | Awaitable[Proposal]]] = []
         self._flying: dict[Future[Any], tuple[Task, str]] = {}  # in the order of their launch
         self._models: asyncio.AbstractEventLoop | None = None
@@ -74,11 +79,27 @@ class Flight:
             self.proposing += 1
 
     def launch(self) -> None:
-        """Send out what was added."""
+        """Send out what was added. Everything that has landed before is in the ledger by now."""
         for task, side, work in self._waiting:
-            future = self._executor.submit(work) if isinstance(work, Job) else self._ask_model(work)
+            future = self._submit(work) if isinstance(work, Job) else self._ask_model(work)
             self._flying[future] = task, side
         self._waiting.clear()
+        if self._landing is not None:
+            self._landing.settle(self._landed)
+            self._landed.clear()
+
+    def _submit(self, job: Job) -> Future[Evaluation]:
+        if self._landing is None:
+            return self._executor.submit(job)
+        key = job_key(job)
+        future: Future[Evaluation] = Future()
+        if (evaluation := self._landing.recover(key)) is not None:
+            future.set_result(evaluation)
+        else:
+            future = self._executor.submit(job)
+            future.add_done_callback(partial(self._landing.note, key))
+        self._keys[future] = key
+        return future
 
     def wait(self, seconds: float) -> list[Landed]:
         """What has landed, in the order of launch; waits up to `seconds` for the first.
@@ -104,12 +125,16 @@ class Flight:
         for future in self._flying:
             future.cancel()
         self._flying.clear()
+        if self._landing is not None:
+            self._landing.close()
         if self._models is not None:
             self._models.call_soon_threadsafe(self._models.stop)
             self._models = None
 
     def _land(self, future: Future[Any]) -> Landed:
         task, side = self._flying.pop(future)
+        if (key := self._keys.pop(future, None)) is not None:
+            self._landed.append(key)
         error = future.exception()
         if error is not None and not isinstance(error, RunError):
             raise error

@@ -16,6 +16,7 @@ import numpy as np
 from evolve.budget import Budget, Clock, Spent
 from evolve.flight import Attempt, Duel, Flight, Landed
 from evolve.history import History, evaluation_record
+from evolve.landing import Landing
 from evolve.operators.territory import Territory, syntax_error
 from evolve.types import (
     CaseKey,
@@ -81,6 +82,7 @@ class Parts:
     search_cases: tuple[CaseKey, ...]
     artifact: bool = False  # the answer is the result: keep it
     session: Mapping[str, Json] | None = None  # what the `resume` event measures; None: the run is new
+    landing: Landing | None = None  # keeps what a kill would lose between a worker and the ledger
     clock: Clock = field(default_factory=Clock)
     listeners: Sequence[Listener] = ()
     stop: Callable[[], str | None] = lambda: None  # why somebody wants the run to stop; None: go on
@@ -94,7 +96,7 @@ class Search:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.history = History()
-        self.flight = Flight(parts.executor)
+        self.flight = Flight(parts.executor, parts.landing)
         self.reason: str | None = None  # why it ended
         self.replayed = -1  # index of the last event of earlier sessions
         self._unheard: list[Event] = []

@@ -14,6 +14,7 @@ from evolve.budget import Budget, Clock
 from evolve.claim import open_sealed, reserve
 from evolve.executor import LocalExecutor
 from evolve.history import History
+from evolve.landing import Landing
 from evolve.loop import Parts, search
 from evolve.operators import create as create_operators
 from evolve.operators.portfolio import Portfolio
@@ -182,6 +183,7 @@ def _run(
             search_cases=search_cases,
             artifact=problem.claim == "artifact",
             session=here if inspected is None else None,
+            landing=Landing(ledger.folder / "landed"),
             clock=clock,
             listeners=listeners,
             stop=stop,

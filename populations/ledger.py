@@ -152,6 +152,11 @@ class GitLedger:
         self._retire()
         return self._commits[self._in_git - 1] if self._in_git else ""
 
+    @property
+    def folder(self) -> Path:
+        """Where a run keeps what is not git's: the journal, and caches that may be deleted."""
+        return self._git_dir / repository.OURS
+
     def digest(self) -> str:
         """Hash of every decision so far, the same for two runs that decided the same."""
         self._fold()

@@ -1,0 +1,108 @@
+"""Results that are not in the ledger yet, kept so that a kill costs a worker one job at the most."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Collection
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+
+from evolve.history import evaluation_of, evaluation_record
+from evolve.types import Evaluation, Job, Json
+from populations.trees import tree_id
+
+MOST_BYTES = 4 << 20  # of the file, before it is written anew without what the ledger has
+
+
+def job_key(job: Job) -> str:
+    """Names a job by its program and its cases."""
+    cases = hashlib.sha256(repr([tuple(case) for case in job.cases]).encode()).hexdigest()
+    return f"{tree_id(job.files)}-{cases[:16]}"
+
+
+class Landing:
+    """A file that gets a line the moment that a job ends, in the thread that drives the worker.
+
+    Not synced to the disk: it outlives a killed process, which the ledger alone would too, but milliseconds
+    later, when the worker has begun, or even ended, its next job.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._recovered = {json.loads(line)["key"]: line for line in _intact_lines(path)}
+        self._lines: dict[str, bytes] = {}  # what the ledger may not have
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+
+    def recover(self, key: str) -> Evaluation | None:
+        """What an earlier session's job brought that was under way when it was killed.
+
+        Only before the first `settle`: such a job is the first thing that is asked for again.
+        """
+        line = self._recovered.pop(key, None)
+        if line is None:
+            return None
+        with self._lock:
+            self._lines[key] = line
+        return _decode(line)
+
+    def note(self, key: str, future: Future[Evaluation]) -> None:
+        """Write down what a job brought; nothing if it was cancelled or the machinery failed."""
+        if future.cancelled() or future.exception() is not None:
+            return
+        line = _encode(key, future.result())
+        with self._lock, suppress(OSError):  # a full disk is the ledger's to report
+            self._lines[key] = line
+            os.write(self._file, line)
+
+    def settle(self, keys: Collection[str]) -> None:
+        """Forget jobs whose results the ledger has."""
+        with self._lock:
+            for key in keys:
+                self._lines.pop(key, None)
+            with suppress(OSError):
+                if self._recovered or os.fstat(self._file).st_size > MOST_BYTES:
+                    self._recovered.clear()
+                    self._rewrite()
+
+    def close(self) -> None:
+        """Free the file. Idempotent."""
+        with self._lock:
+            if self._file >= 0:
+                with suppress(OSError):
+                    self._rewrite()
+                os.close(self._file)
+            self._file = -1
+
+    def _rewrite(self) -> None:
+        draft = self._path.with_suffix(".draft")
+        draft.write_bytes(b"".join(self._lines.values()))
+        draft.rename(self._path)
+        os.close(self._file)
+        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+
+
+def _intact_lines(path: Path) -> list[bytes]:
+    data = path.read_bytes() if path.exists() else b""
+    return [line for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def _encode(key: str, evaluation: Evaluation) -> bytes:
+    record: dict[str, Json] = {"key": key, **evaluation_record(evaluation)}
+    if evaluation.answers:
+        record["answers"] = [a and base64.b64encode(a).decode() for a in evaluation.answers]
+    return json.dumps(record).encode() + b"\n"
+
+
+def _decode(line: bytes) -> Evaluation:
+    record = json.loads(line)
+    evaluation = evaluation_of(record)
+    assert evaluation is not None
+    answers = tuple(a and base64.b64decode(a) for a in record.get("answers", ()))
+    return replace(evaluation, answers=answers)
