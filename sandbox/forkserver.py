@@ -10,6 +10,7 @@ then everything is reaped, the job's directory wiped, and one report sent.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import importlib
@@ -61,14 +62,20 @@ def main() -> None:
     """Serve jobs until the client goes away."""
     settings = Settings(**json.loads(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    if os.getpid() != 1:  # elsewhere the namespace's end does this
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
-        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     if settings.control != CHANNEL:  # where the job's channel will take its place in the child
         os.dup2(settings.control, CHANNEL)
     os.closerange(CHANNEL + 1, 1 << 16)  # whatever else was inherited
     control = socket.socket(fileno=CHANNEL)
+
+    def leave(*_: object) -> None:
+        """End at the next look at the control socket: an exception now could come in the middle of wiping."""
+        with contextlib.suppress(OSError):  # the client is gone, which says the same
+            control.shutdown(socket.SHUT_RDWR)
+
+    signal.signal(signal.SIGTERM, leave)
+    if os.getpid() != 1:  # elsewhere the namespace's end does this
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
+        kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     ours, packages = os.environ["PYTHONPATH"].split(":")
     sys.path[:] = [*(entry for entry in sys.path if entry not in (ours, packages)), packages]
     for name in settings.packages:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import select
@@ -10,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,10 +22,45 @@ from sandbox.forkserver import Settings
 
 _START_SECONDS = 30.0  # of a machine under load; usually .2
 _REPORT_SECONDS = 30.0
+_STALE_SECONDS = 60.0
 
 Starter = Callable[[], "Server"]
 # The kernel's out-of-memory killer takes the sandbox first, never the driver.
 _FIRST_TO_GO = ("/bin/sh", "-c", 'echo 1000 >/proc/self/oom_score_adj; exec "$@"', "sh")
+
+
+class Scratch:
+    """A folder for one server's jobs outside namespaces; those of drivers that were killed are removed."""
+
+    def __init__(self) -> None:
+        # in memory where the machine has that
+        parent = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir())
+        for old in parent.glob("evolve-sandbox-*"):
+            with contextlib.suppress(OSError):  # another user's, or just gone
+                if time.time() - old.stat().st_mtime > _STALE_SECONDS:
+                    os.close(_locked(old))
+                    shutil.rmtree(old)
+        self.path = Path(tempfile.mkdtemp(prefix="evolve-sandbox-", dir=parent))
+        self.path.chmod(0o711)
+        self._lock = _locked(self.path)  # held as long as this process lives
+
+    def remove(self) -> None:
+        """Remove it. Idempotent."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _locked(folder: Path) -> int:
+    """Open and lock a folder. Raises OSError where a living process has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 class Server:
@@ -34,7 +72,7 @@ class Server:
         environment: Mapping[str, str],
         descriptors: Sequence[int] = (),
         started: Callable[[], None] = lambda: None,
-        scratch: str | None = None,
+        scratch: Scratch | None = None,
     ) -> None:
         """Run `command(control descriptor)` and wait until it is ready; `started` is called between.
 
@@ -108,7 +146,7 @@ class Server:
         os.close(self._words)
         self._words = -1
         if self._scratch:
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.remove()
 
 
 def python(settings: Settings, executable: str) -> list[str]:
@@ -119,11 +157,9 @@ def python(settings: Settings, executable: str) -> list[str]:
 def start_bare(packages: Sequence[str], walls: bool) -> Server:
     """A fork server outside any namespace: level `landlock` with walls, `none` without."""
     entries = visible.package_entries(packages)
-    # in memory where the machine has that; removed by the server, and again by the client
-    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    jobs = tempfile.mkdtemp(prefix="evolve-", dir=parent)
-    os.chmod(jobs, 0o711)
-    site = Path(jobs, "packages")
+    scratch = Scratch()
+    jobs = str(scratch.path)
+    site = scratch.path / "packages"
     visible.link_into(site, entries)
     read = [*visible.SHARED_LIBRARIES, *visible.DEVICES, *entries, *visible.library_entries(), jobs]
     root = os.geteuid() == 0
@@ -146,4 +182,4 @@ def start_bare(packages: Sequence[str], walls: bool) -> Server:
         return python(settings, str(visible.EXECUTABLE))
 
     environment = {**visible.ENVIRONMENT, "PYTHONPATH": f"{Path(__file__).parents[1]}:{site}"}
-    return Server(command, environment, scratch=jobs)
+    return Server(command, environment, scratch=scratch)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from evolve.types import BadInput, Limits, Program, SandboxUnavailable
-from sandbox import bubblewrap, open_sandbox, probe, values, visible
+from sandbox import bubblewrap, launch, open_sandbox, probe, values, visible
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -121,6 +121,18 @@ def test_a_killed_server_is_an_exception_and_the_next_run_starts_anew(level):
     killer.join()
     assert run(sandbox, "def f(n): return n") == 1
     sandbox.close()
+
+
+def test_what_a_killed_driver_left_is_removed_and_what_lives_is_not():
+    living, dead = launch.Scratch(), launch.Scratch()
+    (dead.path / "packages").mkdir()
+    os.close(dead._lock)
+    for scratch in (living, dead):
+        os.utime(scratch.path, (1, 1))
+    launch.Scratch().remove()
+    assert (living.path.exists(), dead.path.exists()) == (True, False)
+    living.remove()
+    assert not living.path.exists()
 
 
 # ------------------------------------------------------------------------------------------- an ordinary user
