@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from evolve.types import Evaluation, Event, Failure, Json, Trial, Verdict
 
@@ -146,8 +146,7 @@ class History:
             self.trees[event.decision["tree"]] = trial.variant
             if trial.evaluation is not None:
                 self.champion = self.champion or trial.variant
-                kept = replace(trial.evaluation, seconds=(trial.seconds_a_case,))
-                self.variants[trial.variant] = replace(trial, values=(), evaluation=kept)
+                self.variants[trial.variant] = _slim(trial, trial.evaluation)
         return trial
 
     def _pay(self, trial: int, usd: float) -> None:
@@ -158,6 +157,30 @@ class History:
     def _count(self, ran: int, a_side: int) -> None:
         self.case_runs += ran
         self.evaluations += -(-ran // a_side) if a_side else 0
+
+
+def _slim(trial: Trial, evaluation: Evaluation) -> Trial:
+    """Without what only listeners need; by constructors, as `replace` costs a resume a tenth of its time."""
+    kept = Evaluation(
+        evaluation.scores,
+        evaluation.failures,
+        (trial.seconds_a_case,),
+        evaluation.metrics,
+        evaluation.feedback,
+    )
+    return Trial(
+        trial.index,
+        trial.told,
+        trial.operator,
+        trial.parents,
+        trial.variant,
+        trial.verdict,
+        trial.value,
+        evaluation=kept,
+        idea=trial.idea,
+        details=trial.details,
+        usd=trial.usd,
+    )
 
 
 def failure_kind(trial: Trial) -> str:

@@ -16,6 +16,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Literal
 
@@ -193,6 +194,7 @@ def choose_n_max(
     return min(max(DEAR_PAIRS, int(BUDGET_SHARE * case_runs / 2)), MOST_PAIRS)
 
 
+@lru_cache(maxsize=1024)  # a gate asks at every duel, mostly at one and the same level
 def smallest_provable_gain(reading: Reading, level: float, n_max: int) -> float:
     """Least gain, in the problem's unit, that `n_max` equal pairs can prove; inf where none can.
 

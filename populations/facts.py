@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -12,6 +12,15 @@ from populations import story
 from populations.records import canonical
 
 _UNDIGESTED = ("resume", "stop")  # when a run was interrupted is no decision of the run
+
+
+def digest_of(events: Iterable[Event]) -> str:
+    """Commits to every decision: a SHA-256 chain over the canonical JSON of [kind, decision]."""
+    chain = b""
+    for event in events:
+        if event.kind not in _UNDIGESTED:
+            chain = hashlib.sha256(chain + canonical([event.kind, event.decision]).encode()).digest()
+    return chain.hex()
 
 
 class Proof(NamedTuple):
@@ -33,13 +42,8 @@ class Facts:
         self.models: dict[int, str] = {}  # of the paid proposals that wait for their trial
         self.sign = 1  # of a gain: positive is better
         self._start = 0
-        self._digest = b""
         self._duels: dict[int, Mapping[str, Json]] = {}
         self._promotions: dict[int, dict[str, Json]] = {}
-
-    def digest(self) -> str:
-        """Commits to every decision so far: a SHA-256 chain over the canonical JSON of [kind, decision]."""
-        return self._digest.hex()
 
     def date(self, event: Event) -> int:
         """Seconds since 1970: the start, and a second more for each event, to be reproducible."""
@@ -48,9 +52,6 @@ class Facts:
     def tell(self, event: Event) -> None:
         """Fold one event."""
         decision = event.decision
-        if event.kind not in _UNDIGESTED:
-            link = canonical([event.kind, decision]).encode()
-            self._digest = hashlib.sha256(self._digest + link).digest()
         match event.kind:
             case "start":
                 self._start = self.date(event)

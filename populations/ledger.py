@@ -17,7 +17,7 @@ from typing import NamedTuple, Self
 
 from evolve.types import BadInput, Event, EventKind, Files, Json, LedgerError, Proposal, Variant
 from populations import journal, records, repository, story
-from populations.facts import Facts
+from populations.facts import Facts, digest_of
 from populations.reader import Reader
 from populations.trees import blob_ids, commit_id, tree_of
 from populations.writer import Commit, Entry, Tag, Writer
@@ -159,8 +159,7 @@ class GitLedger:
 
     def digest(self) -> str:
         """Hash of every decision so far, the same for two runs that decided the same."""
-        self._fold()
-        return self._facts.digest()
+        return digest_of(self.events())
 
     def champion(self) -> str | None:
         """Id of the best proven variant; None before the seed's trial."""
