@@ -62,9 +62,9 @@ class Rewrite:
             exchange = await model.complete(text, seed=int(rng.integers(2**31)))
         except NoReply as error:
             return Proposal(None, failure=Failure("model", str(error)))
-        made, why = parse(exchange.reply, files, self._territory)
-        if made is None:
-            return Proposal(None, failure=Failure("model", why), exchanges=(exchange,))
+        made = parse(exchange.reply, files, self._territory)
+        if isinstance(made, Failure):
+            return Proposal(None, failure=made, exchanges=(exchange,))
         return Proposal(made, _idea(exchange), exchanges=(exchange,))
 
     def tell(self, trial: Trial) -> None:
@@ -90,23 +90,25 @@ def prompt(problem: Statement, territory: Territory, parent: Parent, change: str
     )
 
 
-def parse(reply: str, parent: Files, territory: Territory) -> tuple[dict[str, bytes] | None, str]:
-    """The parent with the files of the reply in place; None, and why, where the reply cannot be used."""
+def parse(reply: str, parent: Files, territory: Territory) -> dict[str, bytes] | Failure:
+    """The parent with the files of the reply in place, or why the reply cannot be used."""
     editable = [path for path in sorted(parent) if territory.editable(path)]
     blocks = [(_path(match[2], reply[: match.start()]), match[3]) for match in _FENCE.finditer(reply)]
     if not blocks:
-        return None, f"no fenced code block in the reply {quote(reply)}"
+        return Failure("model", f"no fenced code block in the reply {quote(reply)}")
     found = {path: text for path, text in blocks if path is not None and territory.editable(path)}
     if not found and len(editable) == 1:  # one file, and no need to name it: the longest block
         found = {editable[0]: max((text for _, text in blocks), key=len)}
     if not found:
-        return None, f"no code block names one of {', '.join(editable)}"
-    made = {**parent, **{path: text.encode() for path, text in found.items()}}
+        return Failure("model", f"no code block names one of {', '.join(editable)}")
+    made = {**parent, **{path: text.encode(errors="replace") for path, text in found.items()}}
     if made == parent:
-        return None, "the reply is the parent itself"
+        return Failure("model", "the reply is the parent itself")
+    if wrong := territory.violation(made):
+        return Failure("refused", wrong)
     if wrong := syntax_error(made):
-        return None, wrong
-    return made, ""
+        return Failure("model", wrong)
+    return made
 
 
 def _path(info: str, before: str) -> str | None:

@@ -118,10 +118,14 @@ def _suggest(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     reach = float(np.exp(rng.normal(-0.5, 1.0)))  # of the search, in units of the number itself
     space = {str(i): _range(literals[i].value, reach) for i in chosen}
-    near = [point for point in points if all(space[str(i)]._contains(point.numbers[i]) for i in chosen)]
-    scored = sorted(
-        (point for point in near if point.value is not None), key=lambda point: -(point.value or 0)
-    )
+    scored = [
+        point
+        for point in points
+        if point.value is not None
+        and all(space[str(i)].low <= point.numbers[i] <= space[str(i)].high for i in chosen)
+    ]
+    best = sorted(scored, key=lambda point: -(point.value or 0.0))[: _SEEN // 2]
+    latest = [point for point in scored if point not in best][-(_SEEN - len(best)) :]
     study = optuna.create_study(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=int(rng.integers(2**31)), n_startup_trials=4),
@@ -131,7 +135,7 @@ def _suggest(
             optuna.create_trial(
                 params={key: point.numbers[int(key)] for key in space}, distributions=space, value=point.value
             )
-            for point in scored
+            for point in best + latest
         ]
     )
     asked = study.ask(space)
