@@ -146,9 +146,12 @@ class Search:
             self.flight.close()
             self.reason = reason
         elif not self.flight and (reason := self.closing()) is not None:
-            for each in self.parts.gate.stop(reason):
-                self.append(each.kind, each.decision, each.measured, variant=each.variant)
+            self._stop_duels(reason)
             self.reason = reason
+
+    def _stop_duels(self, reason: str) -> None:
+        for each in self.parts.gate.stop(reason):
+            self.append(each.kind, each.decision, each.measured, variant=each.variant)
 
     def _out_of_time(self) -> bool:
         """Only what the claim needs is left."""
@@ -160,9 +163,10 @@ class Search:
 
     def start_duels(self) -> None:
         """Put the next pairs of the open duels in flight."""
-        finishing = self.closing() is not None
-        if finishing and self._out_of_time():
-            return
+        reason = self.closing()
+        finishing = reason is not None
+        if reason is not None and self._out_of_time():
+            self._stop_duels(reason)  # there is time left for the check pairs of a promotion, and for no more
         while (batch := self.parts.gate.ask(finishing)) is not None:
             sides = {"challenger": batch.challenger}
             if batch.known is None:
