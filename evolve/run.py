@@ -152,7 +152,9 @@ def _run(
         if not options.fork:
             raise BadInput(str(path), "a run of the same problem and seed (or --fork)", "; ".join(changed))
         path, forked, begun = _free_path(path), path, []
-    inspected = inspect_seed(problem, executor, search_cases) if len(begun) < 2 else None
+    inspected = None
+    if len(begun) < 2 and (inspected := inspect_seed(problem, executor, search_cases, stop)) is None:
+        raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
     with GitLedger.open_or_create(path) as ledger:
         if inspected is not None:
             begin(

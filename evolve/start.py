@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -13,7 +14,8 @@ from pathlib import Path
 from evolve.budget import Budget, Clock
 from evolve.history import evaluation_record
 from evolve.operators.territory import Territory
-from evolve.types import SCHEMA, BadInput, CaseKey, Evaluation, Event, Executor, Job, Json, Proposal, Variant
+from evolve.types import SCHEMA, CaseKey, Evaluation, Event, Executor, Job, Json, Proposal, Variant
+from fitness.check import require_scores
 from fitness.problem import Problem
 from fitness.statistics import choose_n_max, choose_reading
 from populations.ledger import GitLedger
@@ -67,17 +69,21 @@ class Inspected:
     case_seconds: float
 
 
-def inspect_seed(problem: Problem, executor: Executor, cases: Sequence[CaseKey]) -> Inspected:
-    """Evaluate the seed, and one case of it three times. Raises BadInput where nothing can start from it."""
-    futures = [
-        executor.submit(Job(problem.seed_files, tuple(cases), keep_answers=problem.claim == "artifact"))
-    ]
-    futures += [executor.submit(Job(problem.seed_files, tuple(cases[:1]))) for _ in range(REPEATS)]
+def inspect_seed(
+    problem: Problem, executor: Executor, cases: Sequence[CaseKey], stop: Callable[[], str | None]
+) -> Inspected | None:
+    """Evaluate the seed, and one case of it three times; None: somebody wants to stop.
+
+    Raises BadInput where nothing can start from it.
+    """
+    whole = Job(problem.seed_files, tuple(cases), keep_answers=problem.claim == "artifact")
+    jobs = [whole, *[Job(problem.seed_files, tuple(cases[:1]))] * REPEATS]
+    futures = [executor.submit(job) for job in jobs]
+    while wait(futures, timeout=0.2).not_done:
+        if stop():
+            return None
     evaluation, *repeats = [future.result() for future in futures]
-    for failure in evaluation.failures:
-        if failure is not None:
-            where, got = f"{problem.name}: seed program", f"{failure.kind}: {failure.detail}"
-            raise BadInput(where, "a score on every search case", got)
+    require_scores(problem, evaluation)
     scores = {repeat.scores for repeat in repeats}
     seconds = sum(evaluation.seconds) / len(evaluation.seconds)
     return Inspected(evaluation, len(scores) == 1, seconds)
