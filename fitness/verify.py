@@ -31,7 +31,13 @@ class Mismatch:
     found: str
 
     def __str__(self) -> str:
-        return f"event {self.event} ({self.kind}): expected {self.expected}, found {self.found}"
+        expected, found = _short(self.expected), _short(self.found)
+        return f"event {self.event} ({self.kind}): expected {expected}, found {found}"
+
+
+def _short(text: str, most: int = 200) -> str:
+    """The beginning and the end of what would fill the screen: a batch has hundreds of scores."""
+    return text if len(text) <= most else f"{text[: most - 60]} ... {text[-50:]}"
 
 
 def verify(events: Iterable[Event]) -> list[Mismatch]:

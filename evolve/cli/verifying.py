@@ -19,6 +19,7 @@ from fitness.problem import Problem, load
 from fitness.verify import verify as mismatches
 from fitness.worker import Worker
 from populations import repository
+from populations.facts import digest_of
 from populations.ledger import GitLedger
 
 # What a busy or smaller machine may cause: such a difference proves nothing.
@@ -35,6 +36,7 @@ def verify(run: str, head: str | None, rerun: int, sandbox: str, trust: bool) ->
             f"{len(events):,} events, {kinds.count('trial'):,} trials, {kinds.count('duel_open')} duels, "
             f"{kinds.count('promotion')} promotions"
         )
+        out.print(f"decision digest {digest_of(events)}", soft_wrap=True)
         found = [
             _report(
                 out, "every level, e-value, decision and claim follows from the scores", _decisions(events)
