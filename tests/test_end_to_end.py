@@ -1,0 +1,101 @@
+"""Whole runs by the command that a user types, in a real sandbox: repeatable, and hard to forge."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from noisy import write_problem
+
+from evolve.types import Event, Json
+from populations.ledger import GitLedger
+
+
+def evolve(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evolve", *arguments], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def digest(run: Path) -> str:
+    with GitLedger.read(run) as ledger:
+        return ledger.digest()
+
+
+def test_one_worker_and_one_seed_decide_the_same_twice(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        options = ["--trials", "40", "--workers", "1", "--seed", "5", "--to", name]
+        assert evolve("run", "tsp_constructive", *options, cwd=tmp_path).returncode == 0
+    assert digest(tmp_path / "one.git") == digest(tmp_path / "two.git")
+    shown = evolve("verify", "one.git", cwd=tmp_path).stdout
+    assert digest(tmp_path / "one.git") in shown
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Json]]:
+    """A folder with the run of a repeatable problem, and what the run printed."""
+    folder = tmp_path_factory.mktemp("played")
+    write_problem(folder / "numbers", search=4, sealed=10)
+    options = ["--trials", "30", "--operators", "evolve.doubles.Nudge", "--to", "run", "--json"]
+    done = evolve("run", "numbers", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def rebuilt(folder: Path, name: str, change: dict[int, dict[str, Json]]) -> Path:
+    """The same history with other measured parts, every hash valid: what a forger with git would make."""
+    with GitLedger.read(folder / "run.git") as old, GitLedger.create(folder / name) as new:
+        for event in old.events():
+            measured = {**event.measured, **change.get(event.index, {})}
+            files = {path: data for path, data in old.files(event.index).items() if path != "event.json"}
+            variant = old.variant(event.variant) if event.kind == "trial" and event.variant else event.variant
+            new.append(event.kind, event.decision, measured, variant=variant, files=files)
+            new.sync()
+    return folder / name
+
+
+def lost_trial(folder: Path) -> Event:
+    """The worst trial: one that never met the gate."""
+    with GitLedger.read(folder / "run.git") as ledger:
+        trials = [event for event in ledger.events() if event.kind == "trial" and "scores" in event.measured]
+    return min(trials, key=lambda event: event.measured["scores"][0])
+
+
+def test_an_honest_run_verifies_from_a_clone(played: tuple[Path, dict[str, Json]]) -> None:
+    folder, result = played
+    subprocess.run(["git", "clone", "-q", "run.git", "clone"], cwd=folder, check=True)
+    done = evolve("verify", "clone", "--head", result["head"], "--rerun", "5", cwd=folder)
+    assert done.returncode == 0, done.stdout
+
+
+def test_a_raised_score_shows_when_it_is_evaluated_again(played: tuple[Path, dict[str, Json]]) -> None:
+    folder, _ = played
+    trial = lost_trial(folder)
+    raised = [score + 1e-3 for score in trial.measured["scores"]]
+    forged = rebuilt(folder, "raised.git", {trial.index: {"scores": raised}})
+    assert evolve("verify", str(forged), cwd=folder).returncode == 0  # consistent: nothing else depends on it
+    done = evolve("verify", str(forged), "--rerun", "1000", cwd=folder)
+    assert done.returncode == 1
+    assert trial.decision["variant"] in done.stdout
+
+
+def test_a_history_without_its_end_shows_against_the_printed_head(
+    played: tuple[Path, dict[str, Json]],
+) -> None:
+    folder, result = played
+    subprocess.run(["git", "clone", "-q", "--mirror", "run.git", "cut.git"], cwd=folder, check=True)
+    subprocess.run(
+        ["git", "-C", "cut.git", "update-ref", "refs/heads/events", "events~2"], cwd=folder, check=True
+    )
+    done = evolve("verify", "cut.git", "--head", result["head"], cwd=folder)
+    assert done.returncode == 1
+    assert "head" in done.stdout
+
+
+def test_a_run_rebuilt_without_changes_is_the_same_run(played: tuple[Path, dict[str, Json]]) -> None:
+    folder, result = played
+    with GitLedger.read(rebuilt(folder, "same.git", {})) as ledger:
+        assert ledger.head == result["head"]
