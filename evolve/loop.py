@@ -43,6 +43,7 @@ from evolve.types import (
 from populations.records import encode_paid
 from populations.trees import tree_id, variant_id
 
+MOST_DRAWS = 32  # of an operator, while those that are drawn have no room
 MOST_RETRIES = 2  # of a job that the machinery failed; the third failure is the program's own
 GATE_KINDS = ("duel_open", "duel_close", "promotion", "demotion")
 
@@ -136,7 +137,7 @@ class Search:
     def closing(self) -> str | None:
         """Name of the budget that leaves no room for another attempt."""
         parts = self.parts
-        next_usd = max(operator.most_usd for operator in parts.operators.values())
+        next_usd = max(map(self._most_usd, parts.operators.values()))
         reserve = parts.reserve(self.history, True)
         return parts.budget.spent(self.spent(), reserve, next_usd)
 
@@ -184,11 +185,17 @@ class Search:
                 return
 
     def _ask(self) -> bool:
+        """Start one more attempt; False: there is nobody to ask now."""
         parts, pending = self.parts, [t for t in self.flight.tasks() if isinstance(t, Attempt)]
         rng = np.random.default_rng([parts.seed, self._next])
-        operator = parts.operators[parts.selector.ask(rng, [a.decision["operator"] for a in pending])]
-        if operator.most_usd and self.flight.proposing >= parts.model_calls:
-            return False
+        under_way = [attempt.decision["operator"] for attempt in pending]
+        full = self.flight.proposing >= parts.model_calls
+        for _ in range(MOST_DRAWS):
+            operator = parts.operators[parts.selector.ask(rng, under_way)]
+            if not (full and inspect.iscoroutinefunction(operator.propose)):
+                break
+        else:
+            return False  # only models are there to ask, and they are busy
         chosen = parts.population.ask(
             rng, operator.arity, [id for a in pending for id in a.decision["parents"]]
         )
@@ -201,17 +208,27 @@ class Search:
         self._next += 1
         parents = [Parent(parts.ledger.variant(id), self.history.variants[id]) for id in chosen]
         made = operator.propose(parents, rng)
-        attempt = Attempt(decision, most_usd=operator.most_usd)
+        attempt = Attempt(decision, most_usd=self._most_usd(operator))
         if inspect.isawaitable(made):
             self.flight.add(attempt, made)
         else:
             self._consider(attempt, made)
         return True
 
+    def _most_usd(self, operator: Operator) -> float:
+        """What its next proposal may cost; not asked without such a budget, as a price list takes seconds."""
+        return operator.most_usd if self.parts.budget.usd is not None else 0.0
+
     def _consider(self, attempt: Attempt, proposal: Proposal) -> None:
         """Evaluate a child that may be one: inside its territory, readable, new."""
-        tree = tree_id(proposal.files) if proposal.files is not None else None
-        attempt.most_usd = proposal.usd
+        failure, tree = proposal.failure, None
+        if failure is None and proposal.files is not None:
+            refusal = self.parts.territory.violation(proposal.files) or syntax_error(proposal.files)
+            if refusal is not None:
+                failure = Failure("refused", refusal)
+            elif (tree := tree_id(proposal.files)) in self.history.trees or tree in self._trees:
+                failure = Failure("duplicate", self.history.trees.get(tree, "a child under way"))
+        attempt.most_usd = 0.0  # what it has cost stands in the next event
         attempt.proposal = proposal
         attempt.decision = {
             **attempt.decision,
@@ -219,13 +236,6 @@ class Search:
             "idea": proposal.idea,
             "details": dict(proposal.details),
         }
-        failure = proposal.failure
-        if proposal.files is not None and tree is not None:
-            refusal = self.parts.territory.violation(proposal.files) or syntax_error(proposal.files)
-            if refusal is not None:
-                failure = Failure("refused", refusal)
-            elif tree in self.history.trees or tree in self._trees:
-                failure = Failure("duplicate", self.history.trees.get(tree, "a child under way"))
         if failure is None:
             timed = {"elapsed": self.parts.clock()}
             if (event := self.parts.ledger.propose(attempt.decision, proposal, timed)) is not None:
