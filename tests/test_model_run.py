@@ -1,0 +1,98 @@
+"""A run with a language model, by the command, over real HTTP: recorded, paid once, within its budget."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from noisy import write_problem
+from openai_server import Answer, Server, serving
+
+from evolve.types import Event
+from populations.ledger import GitLedger
+
+KEY = "sk-only-the-driver-has-it"
+PRICE = (
+    120 * 0.15e-6 + 30 * 0.6e-6
+)  # gpt-4o-mini in LiteLLM's own table: of a prompt and a reply of the server
+
+
+def answer(body: dict[str, Any], number: int) -> Answer:
+    """A number that nobody gave before; every fourth reply has no program in it."""
+    if number % 4 == 3:
+        return Answer("I would rather not.")
+    return Answer(f"A larger number.\n```python\ndef solve(case):\n    return 0.{number + 1:03d}\n```\n")
+
+
+def evolve(folder: Path, server: Server, *options: str) -> dict[str, Any]:
+    command = [
+        "run",
+        "numbers",
+        "--model",
+        "openai/gpt-4o-mini",
+        "--operators",
+        "rewrite",
+        "--to",
+        "run",
+        "--json",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "evolve", *command, *options],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.url},
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def events(folder: Path, kind: str) -> list[Event]:
+    with GitLedger.read(folder / "run.git") as ledger:
+        return [event for event in ledger.events() if event.kind == kind]
+
+
+def test_replies_are_kept_counted_and_never_bought_twice(tmp_path: Path) -> None:
+    write_problem(tmp_path / "numbers", search=2, sealed=4)
+    with serving(answer) as server:
+        result = evolve(tmp_path, server, "--trials", "12")
+        asked = len(server.requests)
+        assert evolve(tmp_path, server, "--trials", "12")["head"] == result["head"]
+        assert len(server.requests) == asked == 12
+    assert abs(result["usd"] - 12 * PRICE) < 1e-9
+    assert result["failures"]["model"] == 3
+    proposals, trials = events(tmp_path, "proposal"), events(tmp_path, "trial")
+    assert len(proposals) == 9 and len(trials) == 13
+    with GitLedger.read(tmp_path / "run.git") as ledger:
+        for event in proposals:
+            assert b"def solve" in ledger.file(event.index, "reply.md")
+            assert b"Return a larger number." in ledger.file(event.index, "prompt.md")
+            assert ledger.file(event.index, "program/program.py")
+        refused = [event for event in trials if event.decision["verdict"] == "no_child"]
+        assert all(b"rather not" in ledger.file(event.index, "reply.md") for event in refused)
+    grep = subprocess.run(["grep", "-rl", KEY, str(tmp_path)], capture_output=True, text=True)
+    assert grep.stdout == "", "the key is nowhere in the run"
+
+
+def test_a_budget_in_dollars_is_not_passed(tmp_path: Path) -> None:
+    write_problem(tmp_path / "numbers", search=2, sealed=4)
+    limit = 0.01
+    with serving(answer) as server:
+        result = evolve(tmp_path, server, "--usd", str(limit), "--trials", "1000")
+    assert result["stopped_by"] == "usd"
+    assert 0 < result["usd"] <= limit
+    assert abs(result["usd"] - len(server.requests) * PRICE) < 1e-9
+
+
+def test_the_prompt_is_short(tmp_path: Path) -> None:
+    write_problem(tmp_path / "numbers", search=2, sealed=4)
+    with serving(answer) as server:
+        evolve(tmp_path, server, "--trials", "2")
+        (prompt,) = server.requests[0]["messages"]
+    assert len(re.findall(r"\w+|\S", prompt["content"])) < 400
