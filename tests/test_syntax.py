@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from test_operator_conformance import ODD, PLAIN, create, files_of, parent, proposed
 
-from evolve.operators.analysis import ARRAY, INDEX, INDICES, OTHER, SCALAR, analyse
+from evolve.operators.analysis import analyse
+from evolve.operators.kinds import ARRAY, INDEX, INDICES, OTHER, SCALAR
 from evolve.operators.splice import Edit, number, splice
 from evolve.operators.syntax import Syntax, mutate
 from evolve.operators.territory import Territory, compile_error

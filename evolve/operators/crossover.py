@@ -8,17 +8,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from evolve.operators.analysis import (
-    ADD,
-    MULTIPLY,
-    Analysis,
-    Statement,
-    before,
-    free_names,
-    material,
-)
+from evolve.operators.analysis import Analysis, before, material
 from evolve.operators.expressions import coefficient, pick
-from evolve.operators.splice import Change, Code, Edit, child, no_child, number, quote
+from evolve.operators.scopes import Statement, free_names
+from evolve.operators.splice import ADD, MULTIPLY, Change, Code, Edit, child, no_child, number, quote
 from evolve.operators.territory import Territory
 from evolve.types import Parent, Proposal, Trial
 

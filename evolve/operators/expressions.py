@@ -9,20 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from evolve.operators.analysis import (
-    ADD,
-    BITS,
-    COMPARE,
-    MULTIPLY,
-    POWER,
-    TERNARY,
-    Analysis,
-    Kind,
-    Shape,
-    Statement,
-    free_names,
-)
-from evolve.operators.splice import Code, number
+from evolve.operators.analysis import Analysis
+from evolve.operators.kinds import Kind, Shape
+from evolve.operators.scopes import Statement, free_names
+from evolve.operators.splice import ADD, ATOM, BITS, COMPARE, MULTIPLY, POWER, TERNARY, Code, number
 
 T = TypeVar("T")
 
@@ -108,7 +98,7 @@ class Expressions:
         if found.math and shape == "scalar":
             return Code(pick(rng, _MATH).format(m=found.math, x=inner.fit(TERNARY)))
         text = pick(rng, _PLAIN).format(x=inner.fit(TERNARY))
-        return Code(text, POWER if "**" in text else 12)
+        return Code(text, POWER if "**" in text else ATOM)
 
     def scaled(self, code: Code) -> Code:
         """A number with a factor before it, mostly."""

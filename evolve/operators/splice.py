@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -10,8 +11,32 @@ from typing import NamedTuple
 from evolve.operators.territory import Territory, compile_error
 from evolve.types import Failure, Files, Json, Proposal
 
-ATOM = 12  # the strongest binding of an expression, see analysis.py
-UNARY = 9
+# How strongly an expression binds; its text is put in parentheses where its place asks for more.
+TERNARY, OR, AND, NOT, COMPARE, BITS, ADD, MULTIPLY, UNARY, POWER, AWAIT, ATOM = range(1, 13)
+_BINDING: dict[type[ast.operator], int] = {
+    ast.Add: ADD, ast.Sub: ADD, ast.Mult: MULTIPLY, ast.Div: MULTIPLY, ast.FloorDiv: MULTIPLY,
+    ast.Mod: MULTIPLY, ast.MatMult: MULTIPLY, ast.Pow: POWER,
+}  # fmt: skip
+
+
+def strength(node: ast.expr) -> int:
+    """How strongly an expression binds."""
+    match node:
+        case ast.BinOp():
+            return _BINDING.get(type(node.op), BITS)
+        case ast.UnaryOp():
+            return NOT if isinstance(node.op, ast.Not) else UNARY
+        case ast.BoolOp():
+            return OR if isinstance(node.op, ast.Or) else AND
+        case ast.Compare():
+            return COMPARE
+        case ast.IfExp() | ast.Lambda():
+            return TERNARY
+        case ast.Await():
+            return AWAIT
+        case ast.NamedExpr() | ast.Yield() | ast.YieldFrom() | ast.Tuple():
+            return 0
+    return ATOM
 
 
 class Code(NamedTuple):

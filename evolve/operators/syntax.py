@@ -8,23 +8,27 @@ from typing import NamedTuple
 
 import numpy as np
 
-from evolve.operators.analysis import (
+from evolve.operators.analysis import Analysis, before, material
+from evolve.operators.expressions import Expressions, coefficient, pick
+from evolve.operators.kinds import Kind
+from evolve.operators.scopes import Statement
+from evolve.operators.sites import Number, Site
+from evolve.operators.splice import (
     ADD,
     MULTIPLY,
+    NOT,
     OR,
     POWER,
     TERNARY,
     UNARY,
-    Analysis,
-    Kind,
-    Number,
-    Site,
-    Statement,
-    before,
-    material,
+    Change,
+    Code,
+    Edit,
+    child,
+    no_child,
+    number,
+    quote,
 )
-from evolve.operators.expressions import Expressions, coefficient, pick
-from evolve.operators.splice import Change, Code, Edit, child, no_child, number, quote
 from evolve.operators.territory import Territory
 from evolve.types import Parent, Proposal, Trial
 
@@ -280,7 +284,7 @@ def _negate(analysis: Analysis, rng: np.random.Generator) -> Change | None:
     if not site:
         return None
     if site.kind.role == "truth":
-        return _put(site, Code(f"not {site.code.fit(4)}", 4)) if site.kind.shape == "scalar" else None
+        return _put(site, Code(f"not {site.code.fit(NOT)}", NOT)) if site.kind.shape == "scalar" else None
     return _put(site, Code(f"-{site.code.fit(UNARY)}", UNARY))
 
 

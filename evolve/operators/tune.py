@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from evolve.operators.analysis import Number, material
+from evolve.operators.analysis import material
+from evolve.operators.sites import Number
 from evolve.operators.splice import Change, Edit, child, no_child, number
 from evolve.operators.territory import Territory
 from evolve.types import Parent, Proposal, Trial
-
-if TYPE_CHECKING:
-    pass
 
 _MOST = 16  # literals that one child changes
 _SEEN = 64  # observations that a suggestion is drawn from: the best half and the latest half
