@@ -45,10 +45,9 @@ class Expressions:
         statement: Statement,
         bound: dict[str, Kind],
         rng: np.random.Generator,
-        unfit: frozenset[str] = frozenset(),
     ) -> None:
         self._analysis, self._rng = analysis, rng
-        self._names = {name: kind for name, kind in (statement.names() | bound).items() if name not in unfit}
+        self._names = statement.names() | bound
 
     def names(self, role: str, *shapes: Shape) -> list[str]:
         """Names of this role and one of these shapes."""
