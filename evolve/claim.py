@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 
 from evolve.budget import Budget
 from evolve.history import History
+from evolve.landing import Landing
 from evolve.loop import Search
 from evolve.types import CaseKey, Evaluation, Executor, Files, Job, RunError
 from fitness.gate import CHECK_PAIRS, draw, nonce_of, sealed_claim
@@ -16,7 +17,11 @@ CASES_A_JOB = 50  # small enough to spread over workers and to stop between, lar
 
 
 def run_cases(
-    executor: Executor, files: Files, cases: Sequence[CaseKey], stop: Callable[[], object]
+    executor: Executor,
+    files: Files,
+    cases: Sequence[CaseKey],
+    stop: Callable[[], object],
+    landing: Landing | None = None,
 ) -> list[float] | None:
     """Raw scores of one program on many cases, spread over the workers; None: somebody wants to stop.
 
@@ -24,9 +29,11 @@ def run_cases(
     """
     size = max(1, min(CASES_A_JOB, -(-len(cases) // (2 * executor.workers))))
     jobs = [Job(files, tuple(cases[at : at + size])) for at in range(0, len(cases), size)]
-    waiting: dict[Future[Evaluation], tuple[int, int]] = {
-        executor.submit(job): (n, 1) for n, job in enumerate(jobs)
-    }
+
+    def submit(job: Job) -> Future[Evaluation]:
+        return landing.submit(executor, job)[1] if landing is not None else executor.submit(job)
+
+    waiting = {submit(job): (n, 1) for n, job in enumerate(jobs)}
     scores: dict[int, tuple[float, ...]] = {}
     while waiting:
         if stop():
@@ -41,7 +48,7 @@ def run_cases(
             except RunError:
                 if tries == 3:
                     raise
-                waiting[executor.submit(jobs[n])] = n, tries + 1
+                waiting[submit(jobs[n])] = n, tries + 1
     return [score for n in range(len(jobs)) for score in scores[n]]
 
 
@@ -56,7 +63,8 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
     cases = [CaseKey("sealed", draw(nonce, "sealed", n)) for n in range(problem.sealed_cases)]
     scores: dict[str, list[float]] = {}
     for id in dict.fromkeys((history.champion, history.seed)):
-        found = run_cases(parts.executor, parts.ledger.variant(id).files, cases, stop)
+        files = parts.ledger.variant(id).files
+        found = run_cases(parts.executor, files, cases, stop, parts.landing)
         if found is None:
             return
         scores[id] = found

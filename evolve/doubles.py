@@ -30,6 +30,9 @@ class InlineExecutor:
             future.set_exception(error)
         return future
 
+    def interrupt(self) -> None:
+        """Nothing ever runs on."""
+
     def close(self) -> None:
         """Free what the fitness holds."""
         self.fitness.close()

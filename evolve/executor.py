@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from queue import SimpleQueue
-from threading import Thread
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
 
 from evolve.types import Evaluation, Fitness, Job, RunError
+
+START_SECONDS = 60.0  # for the first worker, on a machine that is busy
 
 
 class LocalExecutor:
@@ -23,6 +25,7 @@ class LocalExecutor:
         self._make = make
         self._jobs: SimpleQueue[tuple[Job, Future[Evaluation]] | None] = SimpleQueue()
         self._fitnesses: list[Fitness] = []
+        self._first = Event()  # a fitness was made, or could not be
         self._closed = False
         self._threads = [Thread(target=self._work, name=f"worker-{n}", daemon=True) for n in range(workers)]
         for thread in self._threads:
@@ -30,7 +33,8 @@ class LocalExecutor:
 
     @property
     def level(self) -> str:
-        """The sandbox's level, known once a worker has started."""
+        """The sandbox's level; waits until a worker has started."""
+        self._first.wait(START_SECONDS)
         return self._fitnesses[0].level if self._fitnesses else "not started"
 
     def submit(self, job: Job) -> Future[Evaluation]:
@@ -38,6 +42,14 @@ class LocalExecutor:
         future: Future[Evaluation] = Future()
         self._jobs.put((job, future))
         return future
+
+    def interrupt(self) -> None:
+        """Give up the jobs that run and drop those that wait; the workers go on with what comes next."""
+        with suppress(Empty):
+            while (item := self._jobs.get_nowait()) is not None:
+                item[1].cancel()
+        for fitness in self._fitnesses:
+            fitness.interrupt()
 
     def close(self) -> None:
         """Drop what waits, kill what runs. Idempotent."""
@@ -55,6 +67,7 @@ class LocalExecutor:
         fitness: Fitness | None = None
         with suppress(Exception):  # made again, and its error handed on, with the first job
             fitness = self._open()
+        self._first.set()
         while (item := self._jobs.get()) is not None:
             job, future = item
             if self._closed or not future.set_running_or_notify_cancel():

@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from functools import partial
 from threading import Thread
 from typing import Any
 
-from evolve.landing import Landing, job_key
+from evolve.landing import Landing
 from evolve.types import Batch, Evaluation, Executor, Job, Json, Proposal, RunError
 
 
@@ -58,6 +57,7 @@ class Flight:
         self._landed: list[str] = []  # keys of those that have landed since the last launch
         self._waiting: list[tuple[Task, str, Job | Awaitable[Proposal]]] = []
         self._flying: dict[Future[Any], tuple[Task, str]] = {}  # in the order of their launch
+        self._error: Exception | None = None  # raised by the next `wait`
         self._models: asyncio.AbstractEventLoop | None = None
         self.jobs = 0  # on workers or about to be
         self.proposing = 0  # model calls under way
@@ -91,13 +91,7 @@ class Flight:
     def _submit(self, job: Job) -> Future[Evaluation]:
         if self._landing is None:
             return self._executor.submit(job)
-        key = job_key(job)
-        future: Future[Evaluation] = Future()
-        if (evaluation := self._landing.recover(key)) is not None:
-            future.set_result(evaluation)
-        else:
-            future = self._executor.submit(job)
-            future.add_done_callback(partial(self._landing.note, key))
+        key, future = self._landing.submit(self._executor, job)
         self._keys[future] = key
         return future
 
@@ -106,6 +100,8 @@ class Flight:
 
         With one worker only the oldest may land, so that two runs of one seed see the same order.
         """
+        if self._error is not None:
+            raise self._error
         strictly = self._executor.workers == 1
         oldest = next(iter(self._flying), None)
         if oldest is None:
@@ -114,7 +110,13 @@ class Flight:
         done = [oldest] if strictly and oldest.done() else []
         if not strictly:
             done = [future for future in self._flying if future.done()]
-        return [self._land(future) for future in done]
+        landed = []
+        for future in done:
+            try:
+                landed.append(self._land(future))
+            except Exception as error:  # what has landed with it is recorded first
+                self._error = self._error or error
+        return landed
 
     def close(self) -> None:
         """Forget what is under way. Idempotent."""
@@ -125,8 +127,6 @@ class Flight:
         for future in self._flying:
             future.cancel()
         self._flying.clear()
-        if self._landing is not None:
-            self._landing.close()
         if self._models is not None:
             self._models.call_soon_threadsafe(self._models.stop)
             self._models = None

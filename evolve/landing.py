@@ -10,11 +10,12 @@ from collections.abc import Collection
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
 from evolve.history import evaluation_of, evaluation_record
-from evolve.types import Evaluation, Job, Json
+from evolve.types import Evaluation, Executor, Job, Json
 from populations.trees import tree_id
 
 MOST_BYTES = 4 << 20  # of the file, before it is written anew without what the ledger has
@@ -36,21 +37,28 @@ class Landing:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = Lock()
-        self._recovered = {json.loads(line)["key"]: line for line in _intact_lines(path)}
-        self._lines: dict[str, bytes] = {}  # what the ledger may not have
+        self._lines = _intact_lines(path)  # what the ledger may not have, by job
+        self._earlier = set(self._lines)  # of earlier sessions
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
-    def recover(self, key: str) -> Evaluation | None:
-        """What an earlier session's job brought that was under way when it was killed.
+    def submit(self, executor: Executor, job: Job) -> tuple[str, Future[Evaluation]]:
+        """Start a job, or give what an earlier session's brought; and the key to settle it by."""
+        key = job_key(job)
+        if (evaluation := self.recover(key)) is not None:
+            future: Future[Evaluation] = Future()
+            future.set_result(evaluation)
+            return key, future
+        future = executor.submit(job)
+        future.add_done_callback(partial(self.note, key))
+        return key, future
 
-        Only before the first `settle`: such a job is the first thing that is asked for again.
-        """
-        line = self._recovered.pop(key, None)
-        if line is None:
-            return None
+    def recover(self, key: str) -> Evaluation | None:
+        """What an earlier session's job brought before that session was killed; once."""
         with self._lock:
-            self._lines[key] = line
-        return _decode(line)
+            if key not in self._earlier:
+                return None
+            self._earlier.discard(key)
+            return _decode(self._lines[key])
 
     def note(self, key: str, future: Future[Evaluation]) -> None:
         """Write down what a job brought; nothing if it was cancelled or the machinery failed."""
@@ -59,16 +67,16 @@ class Landing:
         line = _encode(key, future.result())
         with self._lock, suppress(OSError):  # a full disk is the ledger's to report
             self._lines[key] = line
-            os.write(self._file, line)
+            os.write(self._file, b"\n" + line)  # what was torn before stays alone
 
     def settle(self, keys: Collection[str]) -> None:
         """Forget jobs whose results the ledger has."""
         with self._lock:
             for key in keys:
                 self._lines.pop(key, None)
+                self._earlier.discard(key)
             with suppress(OSError):
-                if self._recovered or os.fstat(self._file).st_size > MOST_BYTES:
-                    self._recovered.clear()
+                if os.fstat(self._file).st_size > MOST_BYTES:
                     self._rewrite()
 
     def close(self) -> None:
@@ -88,9 +96,13 @@ class Landing:
         self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
 
 
-def _intact_lines(path: Path) -> list[bytes]:
-    data = path.read_bytes() if path.exists() else b""
-    return [line for line in data.splitlines(keepends=True) if line.endswith(b"\n")]
+def _intact_lines(path: Path) -> dict[str, bytes]:
+    found = {}
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        with suppress(ValueError, KeyError, TypeError):  # torn: it is run again
+            _decode(line)
+            found[json.loads(line)["key"]] = line + b"\n"
+    return found
 
 
 def _encode(key: str, evaluation: Evaluation) -> bytes:
@@ -103,6 +115,7 @@ def _encode(key: str, evaluation: Evaluation) -> bytes:
 def _decode(line: bytes) -> Evaluation:
     record = json.loads(line)
     evaluation = evaluation_of(record)
-    assert evaluation is not None
+    if evaluation is None:
+        raise ValueError("no scores")
     answers = tuple(a and base64.b64decode(a) for a in record.get("answers", ()))
     return replace(evaluation, answers=answers)

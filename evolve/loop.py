@@ -144,11 +144,21 @@ class Search:
     def end_if_over(self) -> None:
         """Somebody stopped the run, or its budget is spent and nothing is left to decide."""
         if (reason := self.parts.stop()) is not None:
-            self.flight.close()
+            while landed := self.flight.wait(seconds=0):  # everything finished is recorded
+                for each in landed:
+                    self.land(each)
             self.reason = reason
-        elif not self.flight and (reason := self.closing()) is not None:
+        elif (reason := self.closing()) is not None and (not self.flight or self._hopeless()):
             self._stop_duels(reason)
             self.reason = reason
+
+    def _hopeless(self) -> bool:
+        """Time is out and only children still run, which may hang: they wait in the journal for more time."""
+        if not self._out_of_time() or not all(isinstance(task, Attempt) for task in self.flight.tasks()):
+            return False
+        self.flight.close()
+        self.parts.executor.interrupt()
+        return True
 
     def _stop_duels(self, reason: str) -> None:
         for each in self.parts.gate.stop(reason):
@@ -226,8 +236,8 @@ class Search:
             refusal = self.parts.territory.violation(proposal.files) or syntax_error(proposal.files)
             if refusal is not None:
                 failure = Failure("refused", refusal)
-            elif (tree := tree_id(proposal.files)) in self.history.trees or tree in self._trees:
-                failure = Failure("duplicate", self.history.trees.get(tree, "a child under way"))
+            else:
+                tree, failure = self._new_tree(proposal.files)
         attempt.most_usd = 0.0  # what it has cost stands in the next event
         attempt.proposal = proposal
         attempt.decision = {
@@ -244,6 +254,16 @@ class Search:
         else:
             kinds: dict[str, Verdict] = {"duplicate": "duplicate", "refused": "refused"}
             self._record(attempt, kinds.get(failure.kind, "no_child"), failure=failure)
+
+    def _new_tree(self, files: Files) -> tuple[str | None, Failure | None]:
+        """The tree of a child, or why it is none: its paths cannot be kept, or it is there already."""
+        try:
+            tree = tree_id(files)
+        except ValueError as error:
+            return None, Failure("refused", str(error))
+        if tree in self.history.trees or tree in self._trees:
+            return tree, Failure("duplicate", self.history.trees.get(tree, "a child under way"))
+        return tree, None
 
     def _evaluate(self, attempt: Attempt) -> None:
         assert attempt.proposal is not None and attempt.proposal.files is not None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -24,6 +25,7 @@ from evolve.start import begin, changes, first_events, inspect_seed
 from evolve.types import (
     BadInput,
     CaseKey,
+    Event,
     Executor,
     Fitness,
     Gate,
@@ -151,11 +153,11 @@ def _run(
     if begun and (changed := changes(begun[0], problem, options.seed, rule)):
         if not options.fork:
             raise BadInput(str(path), "a run of the same problem and seed (or --fork)", "; ".join(changed))
-        path, forked, begun = _free_path(path), path, []
+        (path, begun), forked = _fork(path, problem, options.seed, rule), path
     inspected = None
     if len(begun) < 2 and (inspected := inspect_seed(problem, executor, search_cases, stop)) is None:
         raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
-    with GitLedger.open_or_create(path) as ledger:
+    with GitLedger.open_or_create(path) as ledger, closing(Landing(ledger.folder / "landed")) as landing:
         if inspected is not None:
             begin(
                 ledger,
@@ -185,7 +187,7 @@ def _run(
             search_cases=search_cases,
             artifact=problem.claim == "artifact",
             session=here if inspected is None else None,
-            landing=Landing(ledger.folder / "landed"),
+            landing=landing,
             clock=clock,
             listeners=listeners,
             stop=stop,
@@ -198,13 +200,24 @@ def _run(
             ended.append("stop", {"reason": stop() or ended.reason}, _totals(ended.history))
             ended.sync()
         ledger.flush()
-        return summary(ledger, gate, ended.history, stop() or ended.reason, executor.level)
+        return summary(ledger, gate, ended.history, stop() or ended.reason, _level(ended.history))
+
+
+def _level(history: History) -> str:
+    """The sandbox's, as the last session recorded it."""
+    return str(history.session["sandbox"])
 
 
 def _totals(history: History) -> dict[str, Json]:
     return {"trials": history.trials, "evaluations": history.evaluations, "usd": round(history.usd, 6)}
 
 
-def _free_path(path: Path) -> Path:
+def _fork(path: Path, problem: Problem, seed: int, gate: str) -> tuple[Path, list[Event]]:
+    """The fork of a run that can go on with this problem, and how it began; else a path for a new one."""
     stem = path.name.removesuffix(".git")
-    return next(p for n in range(1, 10**6) if not (p := path.with_name(f"{stem}-fork{n}.git")).exists())
+    for n in itertools.count(1):
+        fork = path.with_name(f"{stem}-fork{n}.git")
+        begun = first_events(fork)
+        if not begun or not changes(begun[0], problem, seed, gate):
+            return fork, begun
+    raise AssertionError("count ends")

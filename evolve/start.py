@@ -27,8 +27,8 @@ REPEATS = 3  # of one case at the start: bit-equal scores permit caching, and no
 
 def first_events(path: Path) -> list[Event]:
     """Start and seed trial of the run at `path`, as far as it got; nothing where there is no run."""
-    if not path.exists():
-        return []
+    if not (path / "HEAD").exists() and not (path / ".git").exists():
+        return []  # nothing, or a folder that an earlier session was killed in the middle of making
     with GitLedger.read(path) as ledger:
         return list(islice(ledger.events(), 2))
 

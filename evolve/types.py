@@ -192,6 +192,10 @@ class Fitness(Protocol):
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
         ...
 
+    def interrupt(self) -> None:
+        """Give up the job that runs now, if any, from another thread; the next one runs as ever."""
+        ...
+
     def close(self) -> None:
         """Free what it holds. Idempotent."""
         ...
@@ -209,6 +213,10 @@ class Executor(Protocol):
 
     def submit(self, job: Job) -> Future[Evaluation]:
         """Start a job; the future raises EvaluatorError or SandboxUnavailable when the machinery failed."""
+        ...
+
+    def interrupt(self) -> None:
+        """Give up the jobs that run and drop those that wait; later ones run as ever."""
         ...
 
     def close(self) -> None:

@@ -78,6 +78,9 @@ class SyntheticFitness:
         scores = tuple(self._score(job.files, key) for key in job.cases)
         return Evaluation(scores, (None,) * count, (self._seconds,) * count)
 
+    def interrupt(self) -> None:
+        """Nothing runs long."""
+
     def close(self) -> None:
         """Nothing to free."""
 

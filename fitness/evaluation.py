@@ -76,6 +76,9 @@ class ProblemFitness:
             else (),
         )
 
+    def interrupt(self) -> None:
+        """Nothing: whoever runs this in a process of its own can end that."""
+
     def close(self) -> None:
         """Close the sandbox. Idempotent."""
         self._sandbox.close()

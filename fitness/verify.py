@@ -16,7 +16,7 @@ from evolve.types import SCHEMA, Decision, Event, Json
 from fitness.gate import CHECK_PAIRS, DuelGate, OpenGate, nonce_of
 from fitness.intervals import sealed_claim
 
-BUDGETS = frozenset({"trials", "seconds", "usd"})  # reasons to stop that leave nothing in flight
+BUDGETS = frozenset({"trials", "usd"})  # reasons to stop that leave nothing in flight
 FROZEN = frozenset({"problem", "seed", "claim", "account", "reading", "direction"})
 MALFORMED = (KeyError, ValueError, TypeError, IndexError, AttributeError)  # what a forged event may cause
 
