@@ -18,7 +18,22 @@ from sandbox.launch import Server, Starter
 
 _LOAD_SECONDS = 1.0  # for the machinery of a start, on top of a case's own limit
 _GRACE_SECONDS = 1.0  # between a child's last word and the report of its death
+_TIMEOUTS = 3  # in a row, of one program: then the rest is not tried
+_STARTS = 8  # the most that all starts may take together, in the most that one may take
 _FROM_INSIDE: frozenset[FailureKind] = frozenset({"crash", "out_of_memory", "invalid_answer", "output_limit"})
+
+
+def most_seconds(limits: Limits, cases: int) -> float:
+    """What a program can make `run` take, whatever it does: each case its limit, and so many starts.
+
+    Not in it: one wipe and one start of the server, which are the machinery's.
+    """
+    return cases * limits.seconds + min(cases, _STARTS + 1) * _start_seconds(limits)
+
+
+def _start_seconds(limits: Limits) -> float:
+    """The most that one process can take beside its cases."""
+    return limits.seconds + _LOAD_SECONDS + _GRACE_SECONDS
 
 
 class _Broken(Exception):
@@ -49,6 +64,8 @@ class ProcessSandbox:
     ) -> list[Outcome]:
         """Run the program on each case, in order; a case that kills its process costs only itself.
 
+        After three timeouts in a row, or where starting again and again takes too long, the rest is not tried
+        and fails as well: an endless loop costs three cases, and no program more than `most_seconds`.
         Raises SandboxUnavailable when the machinery failed (the next run starts it anew), EvaluatorError when
         the harness or a handler did, ValueError for a case that cannot be encoded.
         """
@@ -58,7 +75,12 @@ class ProcessSandbox:
             return [Outcome(None, Failure("crash", f"the file name {bad!r} leaves the program"))] * len(cases)
         outcomes: list[Outcome] = []
         cpu_seconds = 0.0
+        began = time.monotonic()
         while len(outcomes) < len(cases):
+            starts = time.monotonic() - began - sum(outcome.seconds for outcome in outcomes)
+            if hopeless := _hopeless(outcomes, starts, limits):
+                outcomes += [Outcome(None, hopeless)] * (len(cases) - len(outcomes))
+                break
             job = _Job(self._running(), program, limits, call)
             try:
                 job.run(encoded, len(outcomes))
@@ -229,6 +251,18 @@ class _Job:
 
     def _too_long(self) -> Failure:
         return Failure("output_limit", f"more than {self._limits.output_bytes} bytes")
+
+
+def _hopeless(outcomes: Sequence[Outcome], starts: float, limits: Limits) -> Failure | None:
+    """Why the cases that are left fail without a try; `starts`: seconds beside the cases so far."""
+    last = [outcome.failure.kind if outcome.failure else "" for outcome in outcomes[-_TIMEOUTS:]]
+    if last == ["timeout"] * _TIMEOUTS:
+        why = f"over {limits.seconds:g} s {_TIMEOUTS} times in a row"
+    elif starts > (most := _STARTS * _start_seconds(limits)):
+        why = f"over {most:g} s to start again and again"
+    else:
+        return None
+    return Failure("timeout", f"{why}: the rest was not tried")
 
 
 def _is_inside(name: str) -> bool:

@@ -12,6 +12,7 @@ import pytest
 
 from evolve.types import EvaluatorError, Failure, Limits, Outcome, Program
 from sandbox import open_sandbox, values
+from sandbox.process import _hopeless, most_seconds
 
 WALLED = ("bubblewrap", "landlock")
 LIMITS = Limits(seconds=2.0, memory_bytes=256 << 20, output_bytes=1 << 16)
@@ -259,6 +260,27 @@ def test_timeout_costs_one_case(sandbox):
     assert kinds(outcomes) == ["ok", "timeout", "ok", "timeout", "ok"]
     assert time.monotonic() - began < 3
     assert 0.3 <= outcomes[1].seconds < 0.6
+
+
+def test_an_endless_loop_costs_three_cases_and_the_rest_is_not_tried(sandbox):
+    began = time.monotonic()
+    outcomes = run(sandbox, "def f(n):\n    while n: pass", [0, 1, 1, 0, *[1] * 60], QUICK)
+    assert kinds(outcomes) == ["ok", "timeout", "timeout", "ok", *["timeout"] * 60]
+    assert time.monotonic() - began < 6 * 0.3 + 2
+    assert [("not tried" in outcome.failure.detail) for outcome in outcomes[4:]] == [False] * 3 + [True] * 57
+    assert outcomes[-1].seconds == 0 < outcomes[-1].cpu_seconds
+
+
+def test_no_program_takes_longer_than_is_granted_at_the_most():
+    """Starting as slowly as it may and dying in each case: the starts are given up before the bound."""
+    start, crashed = QUICK.seconds + 2.0, Outcome(None, Failure("crash"), QUICK.seconds)
+    for cases in (1, 3, 9, 10, 64):
+        outcomes = []
+        while len(outcomes) < cases and not _hopeless(outcomes, len(outcomes) * start, QUICK):
+            outcomes.append(crashed)
+        assert len(outcomes) == min(cases, 9)
+        assert len(outcomes) * (start + QUICK.seconds) <= most_seconds(QUICK, cases) + 1e-9
+        assert "not tried" in _hopeless([crashed] * 9, 9 * start, QUICK).detail
 
 
 def test_timeout_with_all_signals_ignored(sandbox):

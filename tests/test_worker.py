@@ -105,11 +105,18 @@ def test_a_hung_evaluator_is_killed_with_its_sandbox_and_replaced(worker: Worker
     members = family(worker.pid)
     assert len(members) > 1
     for number in (101, 104):
-        with pytest.raises(EvaluatorError, match="did not finish a job of 1 cases within 2 s"):
+        with pytest.raises(EvaluatorError, match=r"did not finish a job of 1 cases within 4\.5 s"):
             worker.evaluate(answering(number))
         assert within(2, partial(all_gone, members))
         assert worker.evaluate(HONEST).mean == 10
         members = family(worker.pid)
+
+
+def test_a_program_that_starts_slowly_and_never_ends_is_no_machinery(worker: Worker) -> None:
+    """As long as a program can take, which is more than limit, score and slack of each case."""
+    source = b"import time\ntime.sleep(1.4)\ndef double(case):\n    time.sleep(9)\n"
+    evaluation = worker.evaluate(Job({"program.py": source}, cases(2)))
+    assert [failure.kind for failure in evaluation.failures if failure] == ["timeout"] * 2
 
 
 def test_a_crashed_evaluator_says_how_and_is_replaced(worker: Worker) -> None:
