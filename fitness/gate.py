@@ -376,6 +376,7 @@ class DuelGate(OpenGate):
         """The next batch of pairs to evaluate, if one may start now: one at a time a duel, in draw order.
 
         Duels take at most 40 % of all case runs; `finishing`, the best one may take a whole duel more.
+        Check pairs are never refused: a promotion that was announced is owed them.
         """
         reserve = 2 * (self.n_max + CHECK_PAIRS) if finishing else 0
         for contest in sorted(self.open, key=lambda each: self.candidates.by_id[each.challenger].order):
@@ -383,7 +384,8 @@ class DuelGate(OpenGate):
                 batch = self._next_batch(contest)
                 cost = len(batch.cases) * (1 if batch.known is not None else 2)
                 spent = self.dueled + sum(self._under_way.values()) + cost
-                if spent <= SHARE / (1 - SHARE) * self.searched + reserve:
+                owed = contest.promotion is not None
+                if owed or spent <= SHARE / (1 - SHARE) * self.searched + reserve:
                     self._under_way[contest.number] = cost
                     return batch
             reserve = 0

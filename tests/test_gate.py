@@ -374,6 +374,18 @@ def test_check_pairs_are_owed_beyond_a_stop():
     assert run.gate.ask(finishing=True).phase == "check"
 
 
+def test_check_pairs_are_never_refused():
+    # a dear winner among few trials: its duel has taken more than the duels' share already
+    run = Run(fixed({1: 0.6}), reading=Reading("bounded", 1.0), search_cases=4, n_max=30)
+    run.trial()
+    while run.count("promotion") == 0:
+        assert run.duel(finishing=True)
+    assert run.gate.dueled > 0.4 * (run.gate.dueled + run.gate.searched)
+    while run.duel():
+        pass
+    assert run.closes() == ["promoted"]
+
+
 # ---------------------------------------------------------------------------------------- without draws
 
 
