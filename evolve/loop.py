@@ -390,6 +390,8 @@ class Search:
     ) -> None:
         """Append an event and tell everybody inside; listeners hear of it with `sync`."""
         timed = {**(measured or {}), "elapsed": self.parts.clock()}
+        if self._out_of_time():
+            timed["late"] = True  # the gate opens no duel after it: there is no time left to end one
         self._tell(self.parts.ledger.append(kind, decision, timed, variant=variant, files=files or None))
         if kind not in GATE_KINDS:
             self._judge()

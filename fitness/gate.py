@@ -169,7 +169,7 @@ class DuelGate(OpenGate):
         self._met: dict[object, dict[str, str]] = {}  # behaviour -> champion -> how their duel ended
         self._provable = 0.0  # least gain that a duel could prove now
         self._queue: list[tuple[tuple[float, int], str]] = []  # heap of those that may challenge
-        self._resting = False  # the run has ended and no new session has begun
+        self._resting = False  # time is out or the run has ended: no duel is opened before a `resume`
 
     # ---------------------------------------------------------------------------------------- folding
 
@@ -193,9 +193,9 @@ class DuelGate(OpenGate):
                 self._close(event)
             case _:
                 pass
-        if event.kind in ("resume", "trial", "duel_batch"):
+        if event.kind == "resume":
             self._resting = False
-        elif event.kind in ("sealed", "stop"):
+        elif event.kind in ("sealed", "stop") or event.measured.get("late"):
             self._resting = True
 
     def _start(self, event: Event) -> None:

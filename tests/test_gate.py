@@ -365,6 +365,34 @@ def test_a_stopped_run_stays_closed_until_it_goes_on():
     } & stopped  # they may finish, at a fresh level
 
 
+def test_what_lands_after_the_stop_opens_no_duel():
+    run = Run(toy({2: 0.12}), reading=Reading("bounded", 2.0), n_max=2000)
+    search(run, 30)
+    flying = list(iter(lambda: run.gate.ask(finishing=True), None))
+    assert flying
+    for each in run.gate.stop("seconds"):
+        run.append(each.kind, each.decision, each.measured, each.variant)
+    opened = run.count("duel_open")
+    for batch in flying:
+        run.land(batch)  # of a duel that is closed
+    run.trial()
+    assert run.count("duel_open") == opened
+    run.append("resume", {"changes": {}})
+    assert {decision.kind for decision in run.drain()} == {"duel_open"}
+
+
+def test_no_duel_is_opened_once_time_is_out():
+    run = Run(fixed({1: 0.5, 2: 0.5}), reading=Reading("bounded", 1.0))
+    scores = [run.run("1-child", CaseKey("search", i)) for i in range(run.search_cases)]
+    decision = {"trial": 1, "told": 1, "operator": "toy", "parents": ["0-seed"], "variant": "1-child"}
+    run.append("trial", {**decision, "verdict": "evaluated"}, {"scores": scores, "late": True}, "1-child")
+    assert run.drain() == []
+    run.trial()
+    assert run.count("duel_open") == 0
+    run.append("resume", {"changes": {}})
+    assert run.drain()
+
+
 def test_check_pairs_are_owed_beyond_a_stop():
     run = Run(fixed({1: 0.6}), reading=Reading("bounded", 1.0))
     run.trial()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,15 +16,18 @@ from evolve.doubles import InlineExecutor, Nudge
 from evolve.run import RunOptions, run
 from evolve.types import (
     BadInput,
+    CaseKey,
     Evaluation,
     EvaluatorError,
     Event,
+    Files,
     Job,
     Json,
     Parent,
     Proposal,
 )
 from fitness.doubles import SyntheticFitness
+from fitness.verify import verify
 from populations.ledger import GitLedger
 
 
@@ -102,6 +106,22 @@ def test_a_changed_problem_is_refused_and_forked(problem: Path) -> None:
     start, _, immigrant = events(forked)[:3]
     assert start.decision["parent"] == first["head"]
     assert immigrant.decision["operator"] == "fork" and first["champion"]["id"] in immigrant.decision["idea"]
+
+
+def test_no_duel_is_opened_once_time_is_out(problem: Path) -> None:
+    def slowly(files: Files, key: CaseKey) -> float:
+        time.sleep(0.001)
+        return noisy_score(files, key)
+
+    options = RunOptions(
+        str(problem), problem.parent / "timed.git", seconds=1.5, operators=("evolve.doubles.Nudge",)
+    )
+    found = events(run(options, executor=InlineExecutor(SyntheticFitness(slowly), 2)))
+    late = [event.index for event in found if event.measured.get("late")]
+    assert late == list(range(late[0], len(found)))
+    opened = [event.index for event in found if event.kind == "duel_open"]
+    assert opened and max(opened) < late[0]
+    assert verify(found) == []
 
 
 class Repeating(Nudge):
