@@ -15,8 +15,7 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Json]:
         "scores": list(evaluation.scores),
         "seconds": [round(seconds, 6) for seconds in evaluation.seconds],
     }
-    failures = {str(n): asdict(f) for n, f in enumerate(evaluation.failures) if f is not None}
-    if failures:
+    if failures := failures_record(evaluation):
         record["failures"] = failures
     if evaluation.metrics:
         record["metrics"] = dict(evaluation.metrics)
@@ -25,11 +24,21 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Json]:
     return record
 
 
+def failures_record(evaluation: Evaluation) -> dict[str, Json]:
+    """Why cases failed, by their position."""
+    return {str(n): asdict(f) for n, f in enumerate(evaluation.failures) if f is not None}
+
+
+def failures_of(record: Mapping[str, Json]) -> dict[int, Failure]:
+    """What `failures_record` recorded."""
+    return {int(n): Failure(**failure) for n, failure in record.items()}
+
+
 def evaluation_of(measured: Mapping[str, Json]) -> Evaluation | None:
     """The evaluation in an event's `measured` part, if it holds one."""
     if "scores" not in measured:
         return None
-    failures = {int(n): Failure(**record) for n, record in measured.get("failures", {}).items()}
+    failures = failures_of(measured.get("failures", {}))
     return Evaluation(
         scores=tuple(measured["scores"]),
         failures=tuple(failures.get(n) for n in range(len(measured["scores"]))),

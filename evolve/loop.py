@@ -15,7 +15,7 @@ import numpy as np
 
 from evolve.budget import Budget, Clock, Spent
 from evolve.flight import Attempt, Duel, Flight, Landed
-from evolve.history import History, evaluation_record
+from evolve.history import History, evaluation_record, failures_record
 from evolve.landing import Landing
 from evolve.operators.territory import Territory, syntax_error
 from evolve.types import (
@@ -359,10 +359,12 @@ class Search:
             for side, job in duel.jobs.items():
                 self.flight.add(duel, job, side)
             return
-        batch, scores = duel.batch, {}
+        batch, scores, failures = duel.batch, {}, {}
         for side, result in duel.landed.items():
             lost = self._lost(len(batch.cases), result) if isinstance(result, RunError) else result
             scores[side] = list(lost.scores)
+            if failed := failures_record(lost):
+                failures[side] = failed
         ran = len(batch.cases) * len(duel.jobs)
         if batch.known is not None:
             scores["champion"] = list(batch.known)
@@ -375,6 +377,8 @@ class Search:
         measured: dict[str, Json] = {**scores, "ran": ran}
         if any(duel.retries.values()):
             measured["retries"] = dict(duel.retries)
+        if failures:
+            measured["failures"] = failures
         self.append("duel_batch", decision, measured, variant=batch.challenger)
 
     # ------------------------------------------------------------------------------ written, then told

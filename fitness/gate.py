@@ -245,8 +245,15 @@ class DuelGate(OpenGate):
         for challenger, champion in pairs:
             contest.duel.add(self.sign * challenger, self.sign * champion)
         if self.repeatable:
-            known = self.known.setdefault(contest.champion, [])
-            known += measured["champion"][len(known) - decision["first"] :]
+            self._know(contest.champion, decision["first"], event)
+
+    def _know(self, champion: str, first: int, event: Event) -> None:
+        """Keep the champion's scores up to the first draw that the machinery failed on: that is no score."""
+        known, scores = self.known.setdefault(champion, []), event.measured["champion"]
+        failures = event.measured.get("failures", {}).get("champion", {})
+        lost = (int(n) for n, failure in failures.items() if failure["kind"] == "machinery")
+        if first <= len(known):  # those before may have been lost
+            known += scores[len(known) - first : min(lost, default=len(scores))]
 
     def _close(self, event: Event) -> None:
         contest = self.contests[event.decision["duel"]]

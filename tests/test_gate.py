@@ -11,6 +11,7 @@ from evolve.types import CaseKey, Event
 from fitness.candidates import Candidates
 from fitness.gate import CHECK_PAIRS, DuelGate, OpenGate, draw, nonce_of
 from fitness.statistics import Reading, smallest_provable_gain
+from fitness.verify import verify
 
 
 def toy(gains=None, sd=0.1, sign=1, seed=0):
@@ -312,6 +313,28 @@ def test_a_batch_is_known_or_not_never_in_part():
     other = batches["2-child"]
     assert (other.first, len(other.cases), list(other.known)) == (0, 7, pairs["champion"])
     assert other.cases == one.cases[:7]
+
+
+def test_a_failure_of_the_machinery_is_no_score_to_reuse():
+    values = {n: lambda case: 0.4 if case.split == "search" else 0.25 for n in (1, 2)}
+    run = Run(
+        lambda *args: fixed(values)(*args) + 0.001 * (args[0] == "2-child"), repeatable=True, search_cases=64
+    )
+    run.trial(), run.trial()
+    one = {batch.challenger: batch for batch in (run.gate.ask(finishing=True) for _ in range(2))}["1-child"]
+    scores = [run.run("1-child", case) for case in one.cases]
+    own = {"kind": "crash", "detail": ""}
+    for first, kinds in ((0, {"1": own, "4": {"kind": "machinery", "detail": ""}}), (10, {})):
+        decision = {"duel": one.duel, "phase": "duel", "first": first, "count": 10}
+        measured = {"challenger": scores, "champion": [0.1] * 10, "ran": 20, "failures": {"champion": kinds}}
+        run.append("duel_batch", decision, measured, "1-child")
+    assert run.gate.known == {"0-seed": [0.1] * 4}
+    gate = DuelGate()  # resumed: nothing is under way
+    for event in run.events:
+        gate.tell(event)
+    batches = {batch.challenger: batch for batch in (gate.ask(finishing=True) for _ in range(2))}
+    assert batches["2-child"].known == (0.1,) * 4
+    assert verify(run.events) == []
 
 
 # ------------------------------------------------------------------------------------- folding, resuming

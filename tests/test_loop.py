@@ -184,6 +184,31 @@ def test_the_machinery_may_fail_twice(problem: Path, always: bool) -> None:
     assert all(max(e.measured["retries"].values()) <= 3 for e in retried)
 
 
+class BreakingDuels(Breaking):
+    """A machinery that fails for the seed on every draw of a duel, until it has failed often enough."""
+
+    def evaluate(self, job: Job) -> Evaluation:
+        self.tries[b"", ()] = tries = self.tries.get((b"", ()), 0) + (job.cases[0].split == "gate")
+        if quality(job.files) == 0.0 and job.cases[0].split == "gate" and tries <= 12:
+            raise EvaluatorError("the evaluator died")
+        return self.inner.evaluate(job)
+
+
+def test_a_batch_records_why_its_cases_failed(problem: Path) -> None:
+    options = RunOptions(
+        str(problem), problem.parent / "lost.git", trials=12, operators=("evolve.doubles.Nudge",)
+    )
+    found = events(run(options, executor=InlineExecutor(BreakingDuels(False), 2)))
+    lost = [e for e in found if e.kind == "duel_batch" and "failures" in e.measured]
+    assert lost
+    for event in lost:
+        assert set(event.measured["failures"]) == {"champion"}
+        failures = event.measured["failures"]["champion"]
+        assert {failure["kind"] for failure in failures.values()} == {"machinery"}
+        assert [event.measured["champion"][int(n)] for n in failures] == [-5.0] * event.decision["count"]
+    assert verify(found) == []
+
+
 class Dead:
     """A machinery that works for the seed, then never again."""
 
