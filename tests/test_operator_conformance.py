@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import warnings
 
 import numpy as np
@@ -78,6 +79,21 @@ def h(x):
     return y + 4.5
     # EVOLVE-BLOCK-END
 """
+# One by one, as the only number, so that every operator must meet it; the last ones are plain.
+EXTREMES = ["1e999", "-1e999", "1e308", "1e15", "9223372036854775807", "-9007199254740992"]
+EXTREMES += ["1" + "0" * 24, "0xFFFFFFFFFFFFFFFF", "9" * 401, "0x" + "F" * 4000, "5e-324", "1e-300"]
+EXTREMES += [
+    "2**63 - 1",
+    "9007199254740991",
+    "-999999999999999.9",
+    "1e-12",
+    "0.0",
+    "-0.0",
+    "1_000",
+    "True",
+    "3j",
+]
+HUGE = EXTREMES[:10]
 SOURCES = {
     "plain": PLAIN,
     "unicode": UNICODE,
@@ -95,6 +111,9 @@ SOURCES = {
     "line continuation": "def f(a, b):\n    return a * \\\n        b + 3\n",
     "not utf-8": "# \udcff\ndef f(a):\n    return a + 1\n",
 }
+
+
+NUMBERS = "LIMIT = {0}\ndef f(x, y):\n    z = x * {0} + y\n    if z > {0}:\n        z = z - y\n    return z\n"
 
 
 class Problem:
@@ -148,6 +167,31 @@ def test_a_child_is_new_compiles_and_stays_in_the_territory(name, source):
         assert one.files != files and one.idea and "\n" not in one.idea
         assert territory.violation(one.files) is None
         assert compile_error(one.files["program.py"]) is None
+
+
+@pytest.mark.parametrize("literal", EXTREMES, ids=lambda literal: literal[:20])
+@pytest.mark.parametrize("name", NAMES)
+def test_no_number_is_too_much_for_an_operator(name, literal):
+    """Warnings are errors here, infinity and NaN are no JSON: nothing of that kind may come out."""
+    one, other = files_of(NUMBERS.format(literal)), files_of(NUMBERS.format("2.5"))
+    operator = create(name, one)
+    for seed in range(25):
+        parents = [parent(one), parent(other, 2.0, "1-abcdef")][: operator.arity]
+        made = proposed(operator, parents if seed % 2 else parents[::-1], seed)
+        json.dumps(made.details, allow_nan=False)
+        trial = Trial(seed + 1, 0, name, ("0-abcdef",), None, "failed", details=made.details)
+        operator.tell(trial)
+        if made.files is not None:
+            assert compile_error(made.files["program.py"]) is None
+
+
+@pytest.mark.parametrize("literal", HUGE, ids=lambda literal: literal[:20])
+def test_a_mask_or_an_infinity_is_no_quantity(literal):
+    files = files_of(f"def f(x):\n    return x + {literal} * 1.5 / 0.25\n")
+    made = [proposed(create("tune", files), [parent(files)], seed).files for seed in range(20)]
+    texts = [files["program.py"].decode() for files in made if files is not None]
+    assert all(literal in text for text in texts)
+    assert texts or len(literal) > 4000  # which Python itself could not write down again
 
 
 @pytest.mark.parametrize("source", [PLAIN, UNICODE, ODD, BLOCKS])

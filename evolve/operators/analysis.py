@@ -51,14 +51,21 @@ class Analysis:
 
 @lru_cache(maxsize=64)  # as many as an elite holds; one takes about a megabyte
 def analyse(source: str, spans: tuple[tuple[int, int], ...]) -> Analysis | None:
-    """Read a source once; None where it does not parse. Sites and statements lie inside the spans."""
+    """Read a source once; None where that fails. Sites and statements lie inside the spans."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a program may be odd (`x is 1`); only errors count
             tree = ast.parse(source)
+        if any(isinstance(node, ast.Constant) and _unprintable(node.value) for node in ast.walk(tree)):
+            return None
         return _Reader(Places(source, spans)).read(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _unprintable(value: object) -> bool:
+    """Whether it is an integer that Python would not write down again: of over 4,300 decimal digits."""
+    return isinstance(value, int) and value.bit_length() > 14_000
 
 
 def material(files: Files, territory: Territory) -> dict[str, Analysis]:

@@ -65,6 +65,11 @@ class Number(NamedTuple):
     site: Site
 
 
+def _plain(value: int | float) -> bool:
+    """Whether arithmetic can move a literal: not an infinity, a mask, a hash's constant, a sentinel."""
+    return abs(value) < (2**53 if isinstance(value, int) else 1e15)
+
+
 class Places:
     """Where the syntax of a source stands in its text, as character offsets, and what of it may change."""
 
@@ -191,7 +196,7 @@ class Sites:
                 sign = -1
             case _:
                 return
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and _plain(value):
             structural = site.kind.role == "index"
             self.numbers.append(Number(site.start, site.end, site.needs, sign * value, structural, site))
 

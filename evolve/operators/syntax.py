@@ -113,7 +113,7 @@ def _moved(literal: Number, rng: np.random.Generator) -> float:
     if draw > 0.88:
         return -value
     scale = 0.15 if draw < 0.5 else 0.6
-    return value * float(np.exp(scale * rng.standard_t(3)))
+    return value * float(np.exp(min(50.0, scale * rng.standard_t(3))))  # heavy tails: it would overflow
 
 
 def _operator(analysis: Analysis, rng: np.random.Generator) -> Change | None:
