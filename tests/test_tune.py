@@ -50,6 +50,20 @@ def test_replaying_its_trials_rebuilds_it():
         assert proposed(operator, [best], seed).files == proposed(again, [best], seed).files
 
 
+def test_no_score_is_part_of_what_was_decided_and_the_parent_tells_its_own():
+    files = files_of(SLOPE)
+    made = [
+        proposed(create("tune", files), [parent(files, value)], 3).details for value in (1.0, 1.0 + 1e-15)
+    ]
+    assert made[0] == made[1] and made[0]["parent"].keys() == {"numbers"}
+    taught = create("tune", files)
+    seed = Trial(0, 0, "seed", (), "0-abcdef", "evaluated", 7.25)
+    for trial in (seed, Trial(1, 0, "tune", (seed.variant,), "v1", "evaluated", 8.5, details=made[0])):
+        taught.tell(trial)
+    (known,) = taught._points.values()
+    assert sorted(point.value for point in known.values()) == [7.25, 8.5]
+
+
 def test_what_it_learned_changes_what_it_suggests():
     fresh, taught = create("tune", files_of(SLOPE)), create("tune", files_of(SLOPE))
     _, best = climb(taught, 60)

@@ -31,7 +31,8 @@ class Tune:
 
     Every program with the same skeleton that this operator made or was given is an observation. What it needs
     of them travels in `details`, so replaying the trials rebuilds it: {"skeleton", "numbers", "parent":
-    {"numbers", "value"}}. TPE: Bergstra et al., "Algorithms for Hyper-Parameter Optimization", 2011.
+    {"numbers"}}. Scores are measured, not decided: the parent's own trial tells its one.
+    TPE: Bergstra et al., "Algorithms for Hyper-Parameter Optimization", 2011.
     """
 
     name = "tune"
@@ -41,6 +42,7 @@ class Tune:
     def __init__(self, territory: Territory) -> None:
         self._territory = territory
         self._points: dict[str, dict[tuple[float, ...], _Point]] = {}  # skeleton -> what is known of it
+        self._values: dict[str, float | None] = {}  # of every variant, for those that are parents later
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:
         """Suggest other numbers for some of the parent's literals."""
@@ -74,18 +76,21 @@ class Tune:
         details = {
             "skeleton": skeleton,
             "numbers": list(new),
-            "parent": {"numbers": list(here), "value": parent.trial.value},
+            "parent": {"numbers": list(here)},
         }
         made = child(files, path, analysis.source, [Change(edits, idea)], self._territory, details)
         return made or no_child("the suggestion is the parent itself")
 
     def tell(self, trial: Trial) -> None:
         """Remember what this operator tried, and from where."""
+        if trial.variant is not None:
+            self._values[trial.variant] = trial.value
         if trial.operator != self.name or "skeleton" not in trial.details:
             return
         points = self._points.setdefault(trial.details["skeleton"], {})
-        parent = trial.details["parent"]
-        for numbers, value in ((parent["numbers"], parent["value"]), (trial.details["numbers"], trial.value)):
+        origin = self._values.get(trial.parents[0])
+        numbers_before = trial.details["parent"]["numbers"]
+        for numbers, value in ((numbers_before, origin), (trial.details["numbers"], trial.value)):
             known = tuple(numbers)
             if known not in points and (value is not None or trial.verdict == "failed"):
                 points[known] = _Point(known, value)
