@@ -157,6 +157,11 @@ class GitLedger:
         """Where a run keeps what is not git's: the journal, and caches that may be deleted."""
         return self._git_dir / repository.OURS
 
+    def position(self, commit: str) -> int | None:
+        """Index of the event in git whose commit this is, by its hash or the beginning of it; None: of none."""
+        found = (n for n, known in enumerate(self._commits[: self._in_git]) if known.startswith(commit))
+        return next(found, None)
+
     def digest(self) -> str:
         """Hash of every decision so far, the same for two runs that decided the same."""
         return digest_of(self.events())

@@ -36,6 +36,7 @@ def start(git_dir: Path, *arguments: str, **options: Any) -> subprocess.Popen[by
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_GRAFT_FILE": f"{os.devnull}/none",  # a commit's parents are those that its hash names
         "GIT_TERMINAL_PROMPT": "0",
         "LC_ALL": "C",
     }

@@ -337,7 +337,12 @@ def test_verify_of_an_honest_run(place: Path) -> None:
 def test_verify_compares_the_head(place: Path) -> None:
     with GitLedger.read(place / "runs" / "tours-0.git") as ledger:
         head = ledger.head
-    assert "OK" in output("verify", "tours-0", "--head", head, cwd=place)
+        variant = next(iter(ledger.variants().values()))
+    for given in (head, head[:7], head.upper()):
+        assert "OK" in output("verify", "tours-0", "--head", given, cwd=place)
+    for given in ("events", "HEAD", head[:6], "events~3"):
+        assert command("verify", "tours-0", "--head", given, cwd=place).returncode == 2
+    assert command("verify", "tours-0", "--head", variant, cwd=place).returncode == 1  # no event
     done = command("verify", "tours-0", "--head", "0" * 40, cwd=place)
     assert done.returncode == 1
     assert "cut off" in done.stdout

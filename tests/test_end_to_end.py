@@ -95,6 +95,32 @@ def test_a_history_without_its_end_shows_against_the_printed_head(
     assert "head" in done.stdout
 
 
+@pytest.mark.parametrize("trick", ["parent", "replace", "graft"])
+def test_an_end_that_was_cut_off_cannot_be_hung_on_beside_the_events(
+    played: tuple[Path, dict[str, Json]], trick: str
+) -> None:
+    folder, result = played
+    git = ["git", "-C", str(folder / f"{trick}.git")]
+    subprocess.run(["git", "clone", "-q", "--mirror", "run.git", git[2]], cwd=folder, check=True)
+
+    def said(*arguments: str) -> str:
+        return subprocess.run([*git, *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+    cut, before = said("rev-parse", "events~2", "events~3").split()
+    if trick == "parent":  # a second parent of an event that looks like any other
+        who = ["-c", "user.name=n", "-c", "user.email=e"]
+        parents = ["-p", before, "-p", result["head"]]
+        cut = said(*who, "commit-tree", f"{cut}^{{tree}}", *parents, "-m", "trial")
+    said("update-ref", "refs/heads/events", cut)
+    if trick == "replace":
+        said("replace", "--graft", cut, result["head"])
+    if trick == "graft":
+        (folder / "graft.git" / "info").mkdir(exist_ok=True)
+        (folder / "graft.git" / "info" / "grafts").write_text(f"{cut} {result['head']}\n")
+    done = evolve("verify", git[2], "--head", result["head"], cwd=folder)
+    assert "✗ the given head is in this history" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_run_rebuilt_without_changes_is_the_same_run(played: tuple[Path, dict[str, Json]]) -> None:
     folder, result = played
     with GitLedger.read(rebuilt(folder, "same.git", {})) as ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ MACHINE_FAILURES = frozenset({"timeout", "out_of_memory", "machinery"})
 def verify(run: str, head: str | None, rerun: int, sandbox: str, trust: bool) -> int:
     """Check a run and print what was checked; 1 on any mismatch."""
     out = screen()
+    if head is not None and not re.fullmatch(r"[0-9a-fA-F]{7,40}", head):
+        raise BadInput("--head", "a commit's hash, or the first 7 or more digits of it", head)
     with GitLedger.read(find(run)) as ledger:
         events = list(ledger.events())
         kinds = [event.kind for event in events]
@@ -74,20 +77,27 @@ def _decisions(events: Sequence[Event]) -> list[str]:
     return [str(mismatch) for mismatch in mismatches(events)]
 
 
-def _git(ledger: GitLedger, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = ["git", "--git-dir", str(repository.locate(ledger.path)), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def _git(ledger: GitLedger, *arguments: str) -> tuple[int, list[str]]:
+    """Exit status and lines of a git that knows nothing of the user's settings, nor of replaced objects."""
+    process = repository.start(
+        repository.locate(ledger.path), *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    out, complaint = process.communicate()
+    said = out + complaint if process.returncode else out
+    return process.returncode, [line for line in said.decode(errors="replace").splitlines() if line]
 
 
 def _objects(ledger: GitLedger) -> list[str]:
-    done = _git(ledger, "fsck", "--full", "--no-dangling", "--no-progress")
-    return [line for line in (done.stdout + done.stderr).splitlines() if line] if done.returncode else []
+    status, said = _git(ledger, "fsck", "--full", "--no-dangling", "--no-progress")
+    return said if status else []
 
 
 def _variants(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
     """What was evaluated is what is stored: tree and parents of each variant's commit."""
-    rows = _git(ledger, "log", "--all", "--format=%H %T %P").stdout.splitlines()
-    stored = {commit: (tree, parents) for commit, tree, *parents in map(str.split, rows)}
+    # not `log`, which may run a program that the repository's own settings name
+    _, rows = _git(ledger, "rev-list", "--all", "--format=%H %T %P")
+    found = (row.split() for row in rows if not row.startswith("commit "))
+    stored = {commit: (tree, parents) for commit, tree, *parents in found}
     commits, wrong = ledger.variants(), []
     for event in events:
         id = event.decision.get("variant")
@@ -103,8 +113,7 @@ def _variants(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
 
 
 def _head(ledger: GitLedger, head: str) -> list[str]:
-    inside = _git(ledger, "merge-base", "--is-ancestor", head, ledger.head)
-    if inside.returncode:
+    if ledger.position(head.lower()) is None:
         return [
             f"{head}: expected an event of this run, found none: its end is cut off, or it is another run"
         ]
