@@ -34,6 +34,11 @@ def summary(
     }
 
 
+def totals(history: History) -> dict[str, Json]:
+    """What a `stop` event measures."""
+    return {"trials": history.trials, "evaluations": history.evaluations, "usd": round(history.usd, 6)}
+
+
 def champion(history: History) -> dict[str, Json]:
     """The champion: its search score, and what the sealed draws confirmed."""
     assert history.champion is not None

@@ -17,7 +17,7 @@ from fitness.gate import CHECK_PAIRS, DuelGate, OpenGate, nonce_of
 from fitness.intervals import sealed_claim
 
 BUDGETS = frozenset({"trials", "usd"})  # reasons to stop that leave nothing in flight
-FROZEN = frozenset({"problem", "seed", "claim", "account", "reading", "direction"})
+FROZEN = frozenset({"problem", "seed", "claim", "account", "reading", "direction", "gate"})
 MALFORMED = (KeyError, ValueError, TypeError, IndexError, AttributeError)  # what a forged event may cause
 
 
@@ -123,8 +123,9 @@ class _Review:
             self._report(f"schema up to {SCHEMA}", str(decision["schema"]))
         if "nonce" in measured:
             self._expect("nonce", nonce_of(decision), measured["nonce"])
-        climbs = measured.get("settings", {}).get("baseline") == "hill-climb"
-        self.gate = OpenGate() if climbs else DuelGate()
+        if decision["gate"] not in ("open", "duel"):
+            self._report("gate open or duel", str(decision["gate"]))
+        self.gate = OpenGate() if decision["gate"] == "open" else DuelGate()
 
     def _decision(self) -> None:
         """A gate event: exactly what a gate told the same evidence decides here."""

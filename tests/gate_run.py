@@ -38,7 +38,6 @@ class Run:
         repeatable: bool = False,
         seed: int = 0,
         account: Mapping[str, Json] = ACCOUNT,
-        baseline: str | None = None,
         gate: Gate | None = None,
     ) -> None:
         self.score, self.search_cases, self.runs = score, search_cases, 0
@@ -56,8 +55,9 @@ class Run:
                 "direction": direction,
                 "reading": (reading or Reading("bounded", 1.0)).as_json(),
                 "account": dict(account),
+                "gate": "duel" if isinstance(self.gate, DuelGate) else "open",
             },
-            {"n_max": n_max, "batch": batch, "repeatable": repeatable, "settings": {"baseline": baseline}},
+            {"n_max": n_max, "batch": batch, "repeatable": repeatable},
         )
         self.trial("0-seed")
 

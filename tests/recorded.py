@@ -11,8 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
+from evolve.history import History
+from evolve.result import totals
 from evolve.types import SCHEMA, EventKind, Files, Json, Variant
 from fitness.gate import DuelGate, sealed_claim
+from fitness.problem import digest
 from fitness.statistics import Reading
 from populations.ledger import GitLedger
 from populations.trees import tree_id
@@ -35,6 +38,21 @@ SEED = """def select(current, home, unvisited, distances):
     near = distances[current]
     return min(unvisited, key=lambda city: near[city])
 """
+
+
+EVALUATE = """def case(split, seed):
+    return seed
+
+
+def score(case, answer):
+    return float(answer)
+"""
+DOCUMENTS = {
+    "problem.toml": TOML,
+    "statement.md": b"Visit every city.\n",
+    "evaluate.py": EVALUATE.encode(),
+}
+DIGEST = digest({**DOCUMENTS, "program/program.py": SEED.encode()})
 
 
 @dataclass(frozen=True)
@@ -85,11 +103,12 @@ def record(path: Path, children: Sequence[Child] = CHILDREN, *, finished: bool =
 class _Recorder:
     def __init__(self, ledger: GitLedger) -> None:
         self._ledger, self._gate, self._rng = ledger, DuelGate(), np.random.default_rng(0)
-        self._index = self._trials = self._evaluations = 0
+        self._history = History()
+        self._index = 0
         self._ids: list[str | None] = []
         self._means: dict[str, float] = {}
         decision = {
-            "schema": SCHEMA, "problem": {"name": "tours", "digest": "0" * 64}, "seed": 0, "parent": None,
+            "schema": SCHEMA, "problem": {"name": "tours", "digest": DIGEST}, "seed": 0, "parent": None,
             "loaded": [], "claim": "cases", "reading": Reading("bounded", SPAN, clipped=True).as_json(),
             "direction": "minimise", "gate": "duel",
             "account": {"alpha": 0.1, "duels": 100, "error": "family-wise"},
@@ -98,7 +117,7 @@ class _Recorder:
             "at": 1_700_000_000, "n_max": N_MAX, "batch": 20, "repeatable": False, "case_seconds": 0.001,
             "sandbox": "bubblewrap", "workers": 2, "settings": {}, "versions": {"python": "3.11.0"},
         }  # fmt: skip
-        files = {"problem/problem.toml": TOML, "problem/statement.md": b"Visit every city.\n"}
+        files = {f"problem/{name}": data for name, data in DOCUMENTS.items()}
         self._append("start", decision, measured, files=files)
 
     def attempt(self, child: Child) -> None:
@@ -141,8 +160,7 @@ class _Recorder:
         claim = sealed_claim(scores["champion"], scores["seed"] if champion != seed else None, -1)
         decision = {"opening": 1, "champion": champion, "seed": seed, "count": SEALED, "seen": False}
         self._append("sealed", decision, {**scores, **claim, "ran": 2 * SEALED}, champion)
-        trials = len(self._ids) - 1
-        self._append("stop", {"reason": "trials"}, {"trials": trials, "evaluations": 40, "usd": 0.0123})
+        self._append("stop", {"reason": "trials"}, totals(self._history))
 
     def _scores(self, id: str, count: int) -> list[float]:
         return [float(score) for score in self._means[id] + SD * self._rng.standard_normal(count)]
@@ -156,7 +174,9 @@ class _Recorder:
         files: Files | None = None,
     ) -> None:
         timed = {**measured, "elapsed": self._index * 0.5}
-        self._gate.tell(self._ledger.append(kind, decision, timed, variant=variant, files=files))
+        event = self._ledger.append(kind, decision, timed, variant=variant, files=files)
+        self._history.tell(event)
+        self._gate.tell(event)
         self._index += 1
         while decisions := self._gate.judge():
             for each in decisions:

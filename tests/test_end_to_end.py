@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from noisy import write_problem
 
+from evolve.cli import main
 from evolve.types import Event, Json
 from populations.ledger import GitLedger
 
@@ -18,6 +21,14 @@ def evolve(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "evolve", *arguments], capture_output=True, text=True, cwd=cwd
     )
+
+
+def verify(run: Path) -> str:
+    """What `evolve verify` prints of a run that it finds wrong; in this process, which saves its start."""
+    out = io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True)
+    with contextlib.redirect_stdout(out):
+        assert main(["verify", str(run)]) == 1
+    return out.buffer.getvalue().decode()
 
 
 def digest(run: Path) -> str:
@@ -45,14 +56,17 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Js
     return folder, json.loads(done.stdout)
 
 
-def rebuilt(folder: Path, name: str, change: dict[int, dict[str, Json]]) -> Path:
+def rebuilt(
+    folder: Path, name: str, change: dict[int, dict[str, Json]], start: dict[str, Json] | None = None
+) -> Path:
     """The same history with other measured parts, every hash valid: what a forger with git would make."""
     with GitLedger.read(folder / "run.git") as old, GitLedger.create(folder / name) as new:
         for event in old.events():
             measured = {**event.measured, **change.get(event.index, {})}
             files = {path: data for path, data in old.files(event.index).items() if path != "event.json"}
             variant = old.variant(event.variant) if event.kind == "trial" and event.variant else event.variant
-            new.append(event.kind, event.decision, measured, variant=variant, files=files)
+            decision = event.decision if event.index or start is None else {**event.decision, **start}
+            new.append(event.kind, decision, measured, variant=variant, files=files)
             new.sync()
     return folder / name
 
@@ -119,6 +133,60 @@ def test_an_end_that_was_cut_off_cannot_be_hung_on_beside_the_events(
         (folder / "graft.git" / "info" / "grafts").write_text(f"{cut} {result['head']}\n")
     done = evolve("verify", git[2], "--head", result["head"], cwd=folder)
     assert "✗ the given head is in this history" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        {"account": {"alpha": 0.1, "duels": 10, "error": "family-wise"}},
+        {"reading": {"kind": "bounded", "span": 0.1, "margin": 0.0, "clipped": True}},
+        {"direction": "minimise"},
+        {"claim": "tasks"},
+        {"problem": {"name": "numbers", "digest": "0" * 64}},
+        {"salt": 17},  # other draws
+    ],
+    ids=lambda start: next(iter(start)),
+)
+def test_a_start_that_its_problem_does_not_demand_is_found(
+    played: tuple[Path, dict[str, Json]], start: dict[str, Json]
+) -> None:
+    folder, _ = played
+    forged = rebuilt(folder, f"start-{next(iter(start))}.git", {}, start)
+    said = verify(forged)
+    assert "✗ the start is what its recorded problem demands: 1 mismatch" in said
+    assert f"event 0 (start): expected {next(iter(start))} " in said
+
+
+@pytest.mark.parametrize("key", ["trials", "evaluations", "usd"])
+def test_a_total_that_does_not_add_up_is_found(played: tuple[Path, dict[str, Json]], key: str) -> None:
+    folder, _ = played
+    with GitLedger.read(folder / "run.git") as ledger:
+        stop = next(event for event in ledger.events() if event.kind == "stop")
+    forged = rebuilt(folder, f"total-{key}.git", {stop.index: {key: stop.measured[key] + 1}})
+    assert f"event {stop.index} (stop): expected {key} {stop.measured[key]}, found" in verify(forged)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("update-ref", "refs/heads/champion", "champion~1"),
+        ("tag", "-f", "-am", "more evidence", "promotion/0001", "champion~1"),
+        ("tag", "-am", "one more", "promotion/0099", "champion"),
+        ("tag", "-d", "promotion/0001"),
+    ],
+    ids=["champion", "another", "added", "taken away"],
+)
+def test_names_that_the_events_do_not_give_are_found(
+    played: tuple[Path, dict[str, Json]], tmp_path: Path, change: tuple[str, ...]
+) -> None:
+    folder, result = played
+    assert result["promotions"] >= 1
+    clone = ["git", "clone", "-q", "--mirror", str(folder / "run.git"), "named.git"]
+    subprocess.run(clone, cwd=tmp_path, check=True)
+    who = ["-c", "user.name=n", "-c", "user.email=e"]
+    subprocess.run(["git", "-C", "named.git", *who, *change], cwd=tmp_path, check=True, capture_output=True)
+    said = verify(tmp_path / "named.git")
+    assert "✗ the champion and the promotions' tags are those of the events: 1 mismatch" in said
 
 
 def test_a_run_rebuilt_without_changes_is_the_same_run(played: tuple[Path, dict[str, Json]]) -> None:

@@ -99,10 +99,10 @@ def test_an_honest_run_has_no_mismatch(honest):
     [
         {"reading": Reading("bounded", 0.5, clipped=True)},
         {"reading": Reading("signed_rank"), "claim": "tasks"},
-        {"account": {"alpha": 0.1, "duels": 3, "error": "fdr"}},
+        {"account": {"alpha": 0.1, "duels": 5, "error": "fdr"}},
         {"reading": Reading("bounded", 1.0, 0.05)},
         {"reading": Reading("exact"), "claim": "artifact"},
-        {"gate": OpenGate(), "baseline": "hill-climb"},
+        {"gate": OpenGate()},
     ],
     ids=["clipped", "ranks", "fdr", "margin", "artifact", "hill-climb"],
 )
@@ -305,6 +305,16 @@ def turn_the_direction(events):
     return [edited(events[0], "decision", direction="minimise"), *events[1:]]
 
 
+def measure_another_gate(events):
+    # the gate is decided; what the start measured must not choose it
+    settings = {"baseline": "hill-climb"}
+    return [edited(events[0], "measured", settings=settings), *promote_a_loser(events)[1:]]
+
+
+def a_gate_of_no_kind(events):
+    return [edited(events[0], "decision", gate="none"), *events[1:]]
+
+
 def change_the_account_midway(events):
     i = at(events, "resume")
     return replaced(events, i, edited(events[i], "decision", changes={"account": {}}))
@@ -354,6 +364,8 @@ FORGERIES: list[Callable[[list[Event]], list[Event]]] = [
     batches_out_of_order,
     count_a_batch_twice,
     turn_the_direction,
+    measure_another_gate,
+    a_gate_of_no_kind,
     change_the_account_midway,
     another_nonce,
     cut_out_an_event,

@@ -14,15 +14,21 @@ from rich.text import Text
 
 from evolve.cli.runs import find
 from evolve.cli.screen import Screen, one_line, screen, signed
+from evolve.history import History
+from evolve.result import totals
+from evolve.start import identity
 from evolve.types import BadInput, CaseKey, Event, Failure, Job, Json
 from fitness.gate import draw, nonce_of
 from fitness.problem import Problem, load
+from fitness.verify import MALFORMED
 from fitness.verify import verify as mismatches
 from fitness.worker import Worker
 from populations import repository
-from populations.facts import digest_of
+from populations.facts import Facts, digest_of
 from populations.ledger import GitLedger
 
+CLONED_CHAMPION = "refs/remotes/origin/champion"  # where a plain clone has it
+PROMOTIONS = "refs/tags/promotion/"
 # What a busy or smaller machine may cause: such a difference proves nothing.
 MACHINE_FAILURES = frozenset({"timeout", "out_of_memory", "machinery"})
 
@@ -44,11 +50,18 @@ def verify(run: str, head: str | None, rerun: int, sandbox: str, trust: bool) ->
             _report(
                 out, "every level, e-value, decision and claim follows from the scores", _decisions(events)
             ),
+            _report(out, "the start is what its recorded problem demands", _origin(ledger, events)),
+            _report(out, "every total is the sum of its parts", _totals(events)),
             _report(out, "every object has the hash that names it", _objects(ledger)),
             _report(
                 out, "every variant holds the program and the parents of its trial", _variants(ledger, events)
             ),
         ]
+        found.append(
+            _report(
+                out, "the champion and the promotions' tags are those of the events", _refs(ledger, events)
+            )
+        )
         if head is not None:
             found.append(_report(out, "the given head is in this history", _head(ledger, head)))
         if rerun:
@@ -110,6 +123,75 @@ def _variants(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
         if parents != (expected := list(dict.fromkeys(commits[id] for id in event.decision["parents"]))):
             wrong.append(f"{where} parents {expected}, found {parents}")
     return wrong
+
+
+def _origin(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
+    """Account, reading, claim and all else that the start decided, from the problem's own files."""
+    if not ledger.variants():
+        return []  # killed before the seed's trial
+    then, where = events[0].decision, "event 0 (start): expected"
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            problem = _restore(ledger, events, Path(folder))
+        except BadInput as error:
+            return [f"{where} a problem that can be read, found none: {error}"]
+    now = identity(problem, then.get("seed"), then.get("gate"), then.get("parent"))
+    wrong = [
+        f"{where} {key} {now.get(key)!r}, found {then.get(key)!r}"
+        for key in sorted(now.keys() | then.keys())
+        if now.get(key) != then.get(key)
+    ]
+    counts = [(0, "n_max", events[0].measured.get("n_max"), problem.n_max)] if problem.n_max else []
+    for event in events:
+        if event.kind == "trial" and event.decision.get("trial") == 0:
+            counts.append(
+                (event.index, "search cases", len(event.measured.get("scores", ())), problem.search_cases)
+            )
+        elif event.kind == "sealed":
+            counts.append((event.index, "sealed cases", event.decision.get("count"), problem.sealed_cases))
+    wrong += [
+        f"event {n}: expected {due} {name}, found {count}" for n, name, count, due in counts if count != due
+    ]
+    return wrong
+
+
+def _totals(events: Sequence[Event]) -> list[str]:
+    """What each stop says of trials, evaluations and dollars, counted again."""
+    history, wrong = History(), []
+    for event in events:
+        for key, value in totals(history).items() if event.kind == "stop" else ():
+            if event.measured.get(key) != value:
+                wrong.append(
+                    f"event {event.index} (stop): expected {key} {value}, found {event.measured.get(key)}"
+                )
+        try:
+            history.tell(event)
+        except MALFORMED as error:
+            return [*wrong, f"event {event.index} ({event.kind}): {type(error).__name__}: {error}"]
+    return wrong
+
+
+def _refs(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
+    """The names that people look at: the branch `champion`, the tags of the promotions that stand."""
+    _, rows = _git(ledger, "for-each-ref", "--format=%(refname) %(objectname) %(*objectname)")
+    refs = {name: commits[-1] for name, *commits in map(str.split, rows)}
+    own = repository.EVENTS in refs
+    champion = repository.CHAMPION if own else CLONED_CHAMPION
+    last = ledger.position(refs.get(repository.EVENTS if own else repository.CLONED_EVENTS, "none"))
+    if last is None:
+        return []  # a run that is being written: its names have moved on
+    facts, commits = Facts(), ledger.variants()
+    for event in events[: last + 1]:
+        facts.tell(event)
+    expected = {f"refs/tags/{name}": commits[proof.variant] for name, proof in facts.proofs.items()}
+    if facts.champion is not None:
+        expected[champion] = commits[facts.champion]
+    found = {name: at for name, at in refs.items() if name == champion or name.startswith(PROMOTIONS)}
+    return [
+        f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
+    ]
 
 
 def _head(ledger: GitLedger, head: str) -> list[str]:
@@ -212,13 +294,13 @@ def _rerun(
 
 
 def _restore(ledger: GitLedger, events: Sequence[Event], folder: Path) -> Problem:
-    """The problem as the run recorded it. Raises BadInput where its digest is another."""
+    """The problem as the run recorded it. Raises BadInput where it is none."""
     files = {
         name.removeprefix("problem/"): data
         for name, data in ledger.files(0).items()
         if name.startswith("problem/")
     }
-    seed = next(event.decision["variant"] for event in events if event.kind == "trial")
+    seed = next(iter(ledger.variants()))
     files |= {f"program/{name}": data for name, data in ledger.variant(seed).files.items()}
     for name, data in files.items():
         path = folder / name
@@ -226,7 +308,4 @@ def _restore(ledger: GitLedger, events: Sequence[Event], folder: Path) -> Proble
             raise BadInput("RUN", "paths inside the problem's folder", repr(name))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    problem = load(folder)
-    if problem.digest != (digest := events[0].decision["problem"]["digest"]):
-        raise BadInput("RUN", f"a recorded problem of digest {digest}", problem.digest)
-    return problem
+    return load(folder)
