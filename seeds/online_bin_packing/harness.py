@@ -2,13 +2,16 @@
 
 import numpy as np
 
+EMPTY = 2  # empty bins that are shown, of as many as there are items: further ones are like the second
+
 
 def answer(case, entry, call):
-    bins = np.full(case["items"], float(case["capacity"]))
+    bins = np.full(case["items"] + EMPTY, float(case["capacity"]))
     placed = []
+    used = 0  # bins up to the last that holds an item
     item = call("next")
     while item is not None:
-        open_bins = np.nonzero(bins >= item)[0]
+        open_bins = np.nonzero(bins[: used + EMPTY] >= item)[0]
         priorities = np.asarray(entry(float(item), bins[open_bins]))
         if priorities.shape != open_bins.shape:
             raise ValueError(f"priority returned shape {priorities.shape} for {open_bins.shape} bins")
@@ -17,5 +20,6 @@ def answer(case, entry, call):
             raise ValueError("priority returned NaN")
         placed.append(int(open_bins[best]))
         bins[placed[-1]] -= item
+        used = max(used, placed[-1] + 1)
         item = call("next", placed[-1])
     return placed

@@ -2,11 +2,11 @@ import numpy as np
 
 
 def priority(item, bins):
-    """Best fit: the cost of a bin grows with the room that the item would leave, up to a whole bin."""
+    """Best fit: the less room is left, the better. Share and load are there to be used."""
     # EVOLVE-BLOCK-START
     residual = bins - item
-    fill = residual / 100
-    cost = residual * (2 - fill)
-    score = -cost
+    load = bins.max() - bins
+    share = residual / bins
+    score = -residual
     return score
     # EVOLVE-BLOCK-END
