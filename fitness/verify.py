@@ -196,9 +196,12 @@ class _Review:
             self._report(f"1 to {most - first} pairs", str(decision["count"]))
         if not checking:
             # champion scores that were known when the batch was asked for are those known ones
-            end = min(first + len(measured["champion"]), self.drawn.get(contest.number, 0))
-            known = gate.known.get(contest.champion, [])[first:end]
+            known = gate.known.get(contest.champion, [])[first : first + decision["count"]]
+            if measured["ran"] >= 2 * decision["count"]:
+                known = known[: max(self.drawn.get(contest.number, 0) - first, 0)]
             self._expect("champion scores on known draws", known, measured["champion"][: len(known)])
+        if measured["ran"] < 2 * decision["count"] and (checking or len(known) < decision["count"]):
+            self._report("both sides run", f"{measured['ran']} case runs for {decision['count']} pairs")
 
     def _remember_draws(self) -> None:
         """A duel's next batch is asked for after its opening or the batch before, never earlier."""

@@ -145,6 +145,13 @@ def test_version(tmp_path: Path) -> None:
         (["run", "tsp_constructive", "--workers", "0"], "--workers: expected a number above 0, got 0"),
         (["run", "tsp_constructive", "--sandbox", "none"], "--i-trust-the-programs"),
         (["run", "tsp_constructive", "--sandbox", "docker"], "bubblewrap"),
+        (["run", "tsp_constructive", "--seed", "-1"], "--seed: expected a whole number from 0, got -1"),
+        (["run", "tsp_constructive", "--to", "."], "--to: expected the path of a run, got ."),
+        (["run", "tsp_constructive", "--to", "/"], "--to: expected the path of a run, got /"),
+        (["run", "tsp_constructive", "--operators", ","], "--operators: expected names"),
+        (["run", "tsp_constructive", "--model", "x/y", "--operators", "syntax,tune"], "asks one (rewrite)"),
+        (["run", "tsp_constructive", "--baseline", "random", "--population", "elite"], "no --population"),
+        (["run", "tsp_constructive", "--usd", "1"], "--usd: expected a --model that it pays for"),
         (["run", "tsp_constructiv"], "expected a folder or 'tsp_constructive'"),
         (["check", "tsp_constructiv"], "expected a folder or 'tsp_constructive'"),
         (["show", "tuors-0"], "expected a run (tours-0"),
@@ -152,6 +159,12 @@ def test_version(tmp_path: Path) -> None:
         (["diff", "tours-0", "seed"], "a variant that has a parent"),
         (["blame", "tours-0", "progam.py"], "FILE: expected one of program.py, got progam.py"),
         (["verify", "tours-0", "--rerun", "0"], "--rerun: expected a number above 0"),
+        (["verify", "tours-0", "--rerun", "3"], "--rerun: expected --problem FOLDER"),
+        (["verify", "tours-0", "--problem", "runs"], "--problem: expected --rerun K with it"),
+        (
+            ["verify", "tours-0", "--rerun", "3", "--problem", str(HOME / "seeds/tsp_constructive")],
+            "--problem: expected the problem of this run",
+        ),
         (["init", "runs"], "expected an empty or new folder"),
     ],
 )
@@ -162,6 +175,21 @@ def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], says: str, place
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert says.lower() in done.stderr.lower()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["init", "/proc/x"], "/proc/x"),
+        (["champion", "tours-0", "--write", "/proc/x"], "/proc/x"),
+        (["run", "tsp_constructive", "--to", "/proc/x/y", "--trials", "1", *TRUSTED], "/proc/x"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(arguments: list[str], says: str, place: Path) -> None:
+    done = command(*arguments, cwd=place)
+    assert done.returncode in (1, 2)
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert says in done.stderr and "Traceback" not in done.stderr
 
 
 def test_exit_statuses_of_a_process(place: Path) -> None:
@@ -492,7 +520,7 @@ def test_from_init_to_a_run_that_verifies(tmp_path: Path) -> None:
     assert "evolve run mine --seed 3 --workers 1 --sandbox none --trials 60" in spent.stdout
     assert "30 trials in" in spent.stdout
     assert "run again, give the recorded scores" in output(
-        "verify", "mine-3", "--rerun", "3", *TRUSTED, cwd=tmp_path
+        "verify", "mine-3", "--rerun", "3", "--problem", "mine", *TRUSTED, cwd=tmp_path
     )
 
 

@@ -81,7 +81,9 @@ def lost_trial(folder: Path) -> Event:
 def test_an_honest_run_verifies_from_a_clone(played: tuple[Path, dict[str, Json]]) -> None:
     folder, result = played
     subprocess.run(["git", "clone", "-q", "run.git", "clone"], cwd=folder, check=True)
-    done = evolve("verify", "clone", "--head", result["head"], "--rerun", "5", cwd=folder)
+    done = evolve(
+        "verify", "clone", "--head", result["head"], "--rerun", "5", "--problem", "numbers", cwd=folder
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -91,9 +93,35 @@ def test_a_raised_score_shows_when_it_is_evaluated_again(played: tuple[Path, dic
     raised = [score + 1e-3 for score in trial.measured["scores"]]
     forged = rebuilt(folder, "raised.git", {trial.index: {"scores": raised}})
     assert evolve("verify", str(forged), cwd=folder).returncode == 0  # consistent: nothing else depends on it
-    done = evolve("verify", str(forged), "--rerun", "1000", cwd=folder)
+    done = evolve("verify", str(forged), "--rerun", "1000", "--problem", "numbers", cwd=folder)
     assert done.returncode == 1
     assert trial.decision["variant"] in done.stdout
+
+
+def test_a_worst_score_is_excused_only_where_the_machine_is_recorded_as_its_cause(
+    played: tuple[Path, dict[str, Json]],
+) -> None:
+    folder, _ = played
+    trial = lost_trial(folder)
+    worst = {"scores": [-5.0] * 4}
+    for kind, status in (("", 1), ("crash", 1), ("timeout", 0)):
+        failures = {str(n): {"kind": kind, "detail": ""} for n in range(4)} if kind else {}
+        forged = rebuilt(folder, f"worst{kind}.git", {trial.index: {**worst, "failures": failures}})
+        done = evolve("verify", str(forged), "--rerun", "1000", "--problem", "numbers", cwd=folder)
+        assert done.returncode == status
+        assert ("OK, but 4 cases not compared" in done.stdout) == (status == 0)
+        assert "OK\n" not in done.stdout
+
+
+def test_nobody_runs_the_evaluator_that_a_run_brings_along(
+    played: tuple[Path, dict[str, Json]], tmp_path: Path
+) -> None:
+    folder, _ = played
+    write_problem(tmp_path / "other", search=4, sealed=11)
+    for more in ([], ["--problem", str(tmp_path / "other")]):
+        done = evolve("verify", str(folder / "run.git"), "--rerun", "1", *more, cwd=tmp_path)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+        assert "--problem" in done.stderr
 
 
 def test_a_history_without_its_end_shows_against_the_printed_head(

@@ -296,6 +296,11 @@ def batches_out_of_order(events):
     return forged
 
 
+def say_that_the_champion_was_known(events):
+    i = at(events, "duel_batch", phase="duel")
+    return replaced(events, i, edited(events[i], "measured", ran=events[i].decision["count"]))
+
+
 def count_a_batch_twice(events):
     i = at(events, "duel_batch", duel=1)
     return numbered([*events[: i + 1], events[i], *events[i + 1 :]])
@@ -362,6 +367,7 @@ FORGERIES: list[Callable[[list[Event]], list[Event]]] = [
     edit_a_search_score,
     duel_twice,
     batches_out_of_order,
+    say_that_the_champion_was_known,
     count_a_batch_twice,
     turn_the_direction,
     measure_another_gate,

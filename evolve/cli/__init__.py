@@ -136,6 +136,8 @@ def run(
     _above_zero("--usd", usd)
     _above_zero("--workers", workers)
     _trusted(sandbox, trust)
+    chosen = tuple(filter(None, map(str.strip, operators.split(",")))) if operators is not None else None
+    _consistent(to, usd, seed, model or (), chosen, population, baseline)
     from evolve.cli.running import run_and_show
     from evolve.run import RunOptions
 
@@ -149,9 +151,7 @@ def run(
             workers=workers,
             seed=seed,
             models=tuple(model or ()),
-            operators=tuple(name.strip() for name in operators.split(",") if name.strip())
-            if operators
-            else None,
+            operators=chosen,
             population=population,
             sandbox=sandbox,
             baseline=baseline,
@@ -246,6 +246,10 @@ def verify(
         str | None, typer.Option(metavar="HASH", help="The head that was printed when it ended.")
     ] = None,
     rerun: Annotated[int | None, typer.Option(metavar="K", help="Run K recorded evaluations again.")] = None,
+    problem: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Your copy of its problem, for --rerun; not for the gallery's."),
+    ] = None,
     sandbox: Sandbox = "auto",
     trust: Trust = False,
 ) -> int:
@@ -257,7 +261,7 @@ def verify(
     _trusted(sandbox, trust)
     from evolve.cli.verifying import verify as body
 
-    return body(run, head, rerun or 0, sandbox, trust)
+    return body(run, head, rerun or 0, problem, sandbox, trust)
 
 
 @app.command(rich_help_panel=_PROBLEMS)
@@ -347,6 +351,8 @@ def _dispatch(arguments: list[str]) -> int:
             return _complain(str(error), 2)
         if isinstance(error, RunError):
             return _complain(str(error), 1)
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # a disk, a right, a path
+            return _complain(str(error), 1)
         raise
 
 
@@ -355,6 +361,34 @@ def _above_zero(option: str, value: float | None) -> None:
         from evolve.types import BadInput
 
         raise BadInput(option, "a number above 0", f"{value}")
+
+
+def _consistent(
+    to: Path | None,
+    usd: float | None,
+    seed: int,
+    models: Sequence[str],
+    operators: Sequence[str] | None,
+    population: str | None,
+    baseline: str | None,
+) -> None:
+    """Refuse what cannot be, and what would be silently ignored, before anything is made."""
+    from evolve.types import BadInput
+
+    if seed < 0:
+        raise BadInput("--seed", "a whole number from 0", f"{seed}")
+    if to is not None and to.name in ("", ".."):
+        raise BadInput("--to", "the path of a run", f"{to}")
+    if operators is not None and not operators:
+        raise BadInput("--operators", "names, joined by commas", "none")
+    if baseline and population:
+        raise BadInput(f"--baseline {baseline}", "no --population: it is one itself", population)
+    # one's own operators, by dotted path, are handed the models and may pay for what they like
+    own = [name for name in operators or () if "." in name or ":" in name]
+    if models and operators and "rewrite" not in operators and not own:
+        raise BadInput("--model", "an operator that asks one (rewrite) in --operators", ",".join(operators))
+    if usd is not None and not models and not own:
+        raise BadInput("--usd", "a --model that it pays for", "none")
 
 
 def _trusted(sandbox: str, trust: bool) -> None:

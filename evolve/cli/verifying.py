@@ -2,78 +2,92 @@
 
 from __future__ import annotations
 
-import random
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
 
+from evolve.cli.rerunning import Again, answers, evaluations, trusted_copy
 from evolve.cli.runs import find
 from evolve.cli.screen import Screen, one_line, screen, signed
 from evolve.history import History
 from evolve.result import totals
 from evolve.start import identity
-from evolve.types import BadInput, CaseKey, Event, Failure, Job, Json
-from fitness.gate import draw, nonce_of
+from evolve.types import BadInput, Event
 from fitness.problem import Problem, load
 from fitness.verify import MALFORMED
 from fitness.verify import verify as mismatches
-from fitness.worker import Worker
 from populations import repository
 from populations.facts import Facts, digest_of
 from populations.ledger import GitLedger
 
 CLONED_CHAMPION = "refs/remotes/origin/champion"  # where a plain clone has it
 PROMOTIONS = "refs/tags/promotion/"
-# What a busy or smaller machine may cause: such a difference proves nothing.
-MACHINE_FAILURES = frozenset({"timeout", "out_of_memory", "machinery"})
 
 
-def verify(run: str, head: str | None, rerun: int, sandbox: str, trust: bool) -> int:
+def verify(run: str, head: str | None, rerun: int, folder: Path | None, sandbox: str, trust: bool) -> int:
     """Check a run and print what was checked; 1 on any mismatch."""
     out = screen()
     if head is not None and not re.fullmatch(r"[0-9a-fA-F]{7,40}", head):
         raise BadInput("--head", "a commit's hash, or the first 7 or more digits of it", head)
+    if folder is not None and not rerun:
+        raise BadInput("--problem", "--rerun K with it", "it alone")
     with GitLedger.read(find(run)) as ledger:
         events = list(ledger.events())
+        problem = trusted_copy(events[0].decision["problem"], folder) if rerun else None
         kinds = [event.kind for event in events]
         out.print(
             f"{len(events):,} events, {kinds.count('trial'):,} trials, {kinds.count('duel_open')} duels, "
             f"{kinds.count('promotion')} promotions"
         )
         out.print(f"decision digest {digest_of(events)}", soft_wrap=True)
-        found = [
-            _report(
-                out, "every level, e-value, decision and claim follows from the scores", _decisions(events)
-            ),
-            _report(out, "the start is what its recorded problem demands", _origin(ledger, events)),
-            _report(out, "every total is the sum of its parts", _totals(events)),
-            _report(out, "every object has the hash that names it", _objects(ledger)),
-            _report(
-                out, "every variant holds the program and the parents of its trial", _variants(ledger, events)
-            ),
-        ]
-        found.append(
-            _report(
-                out, "the champion and the promotions' tags are those of the events", _refs(ledger, events)
-            )
-        )
+        checks = {
+            "every level, e-value, decision and claim follows from the scores": _decisions(events),
+            "the start is what its recorded problem demands": _origin(ledger, events),
+            "every total is the sum of its parts": _totals(events),
+            "every object has the hash that names it": _objects(ledger),
+            "every variant holds the program and the parents of its trial": _variants(ledger, events),
+            "the champion and the promotions' tags are those of the events": _refs(ledger, events),
+        }
         if head is not None:
-            found.append(_report(out, "the given head is in this history", _head(ledger, head)))
-        if rerun:
-            found.append(_rerun(out, ledger, events, rerun, sandbox, trust))
-        if not any(found):
+            checks["the given head is in this history"] = _head(ledger, head)
+        wrong = sum(_report(out, what, found) for what, found in checks.items())
+        exact, uncompared = bool(events) and events[0].decision.get("claim") == "artifact", 0
+        if problem is not None:
+            done = [evaluations(ledger, events, problem, rerun, sandbox, trust)]
+            done += [answers(ledger, events, problem)] if exact else []
+            wrong += sum(_again(out, each) for each in done)
+            uncompared = sum(each.uncompared for each in done)
+        if not wrong:
             out.print()
-            out.print(Text("OK", style="good"))
+            without = f", but {uncompared:,} case{'s' * (uncompared > 1)} not compared" if uncompared else ""
+            out.print(Text(f"OK{without}", style="note" if uncompared else "good"))
             if head is None:
                 out.print("An end that was cut off shows only with --head and the hash printed at the end.")
             if not rerun:
                 out.print("Case scores that were forged consistently show only with --rerun K.")
-        return int(any(found))
+            if not rerun and exact:
+                out.print("The kept answers were not scored again: that takes --rerun K, too.")
+        return int(wrong > 0)
+
+
+def _again(out: Screen, again: Again) -> int:
+    """Print what evaluating again gave; the number of its mismatches."""
+    if again.differences:
+        spread = ", ".join(signed(difference) for difference in again.differences[:8])
+        for line in (
+            "- this problem's scores do not repeat, so running again cannot tell forgery from noise;",
+            f"  mean differences of {len(again.differences)} evaluations: {spread}",
+        ):
+            out.print(Text(line, style="note"))
+        return 0
+    if again.uncompared:
+        line = f"- {again.uncompared} not compared: they failed then or now by time, memory or the machinery"
+        out.print(Text(line, style="note"))
+    return _report(out, again.what, again.wrong)
 
 
 def _report(out: Screen, what: str, wrong: Sequence[str]) -> int:
@@ -200,97 +214,6 @@ def _head(ledger: GitLedger, head: str) -> list[str]:
             f"{head}: expected an event of this run, found none: its end is cut off, or it is another run"
         ]
     return []
-
-
-# -------------------------------------------------------------------------------------- evaluating again
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An evaluation as the events tell it: raw scores, a case each."""
-
-    event: int
-    what: str
-    variant: str
-    cases: tuple[CaseKey, ...]
-    scores: tuple[float, ...]
-    failures: Mapping[int, Failure]
-
-
-def recorded(events: Sequence[Event]) -> Iterator[Recorded]:
-    """Every evaluation of a run: of trials, of both sides of duels, of the sealed draws."""
-    nonce = nonce_of(events[0].decision)
-    duels: dict[int, Mapping[str, Json]] = {}
-    for event in events:
-        decision, measured = event.decision, event.measured
-        if event.kind == "duel_open":
-            duels[decision["duel"]] = decision
-        elif event.kind == "trial" and "scores" in measured:
-            count = len(measured["scores"])
-            failures = {int(n): Failure(**failure) for n, failure in measured.get("failures", {}).items()}
-            cases = tuple(CaseKey("search", n) for n in range(count))
-            yield Recorded(
-                event.index, "trial", decision["variant"], cases, tuple(measured["scores"]), failures
-            )
-        elif event.kind == "duel_batch":
-            duel, first = duels[decision["duel"]], decision["first"]
-            numbers = range(first, first + decision["count"])
-            if decision["phase"] == "duel":
-                cases = tuple(CaseKey("gate", draw(nonce, "gate", duel["champion"], n)) for n in numbers)
-            else:
-                cases = tuple(CaseKey("check", draw(nonce, "check", duel["duel"], n)) for n in numbers)
-            for side in ("challenger", "champion"):
-                yield Recorded(event.index, f"{side}'s pairs", duel[side], cases, tuple(measured[side]), {})
-        elif event.kind == "sealed":
-            cases = tuple(CaseKey("sealed", draw(nonce, "sealed", n)) for n in range(decision["count"]))
-            for side in ("champion", "seed"):
-                scores = tuple(measured[side])
-                yield Recorded(event.index, f"{side}'s sealed draws", decision[side], cases, scores, {})
-
-
-def _rerun(
-    out: Screen, ledger: GitLedger, events: Sequence[Event], count: int, sandbox: str, trust: bool
-) -> int:
-    """Evaluate some recorded evaluations again; the number of mismatches.
-
-    Which ones follows from the head, so that a second look takes the same and a forger cannot know before.
-    """
-    everything = list(recorded(events))
-    chosen = random.Random(ledger.head).sample(everything, min(count, len(everything)))
-    repeatable = bool(events[0].measured["repeatable"])
-    wrong, excused, differences = [], 0, []
-    with tempfile.TemporaryDirectory() as folder:
-        problem = _restore(ledger, events, Path(folder))
-        worker = Worker(problem, sandbox, trusted=trust)
-        try:
-            for each in chosen:
-                again = worker.evaluate(Job(ledger.variant(each.variant).files, each.cases))
-                differences.append(again.mean - sum(each.scores) / len(each.scores))
-                for n, (then, now) in enumerate(zip(each.scores, again.scores, strict=True)):
-                    failures = [each.failures.get(n), again.failures[n]]
-                    if then == now:
-                        continue
-                    if then == problem.worst or any(f and f.kind in MACHINE_FAILURES for f in failures):
-                        excused += 1
-                    else:
-                        where = f"event {each.event} ({each.what}): {each.variant}, case {n}"
-                        wrong.append(f"{where}: expected {now!r}, found {then!r}")
-        finally:
-            worker.close()
-    name = f"{len(chosen)} of {len(everything):,} evaluations, run again, give the recorded scores"
-    if excused:
-        out.print(Text(f"- {excused} cases failed then or now by time or memory: not compared", style="note"))
-    if repeatable:
-        return _report(out, name, wrong)
-    spread = ", ".join(signed(difference) for difference in differences[:8])
-    out.print(
-        Text(
-            "- this problem's scores do not repeat, so running again cannot tell forgery from noise;",
-            style="note",
-        )
-    )
-    out.print(Text(f"  mean differences of {len(chosen)} evaluations: {spread}", style="note"))
-    return 0
 
 
 def _restore(ledger: GitLedger, events: Sequence[Event], folder: Path) -> Problem:
