@@ -20,6 +20,7 @@ class Answer(NamedTuple):
     delay_seconds: float = 0.0
     prompt_tokens: int = 120
     reply_tokens: int = 30
+    missing: str = ""  # what a broken server leaves out: "usage", or the content of "choices"
 
 
 class Server(NamedTuple):
@@ -27,6 +28,7 @@ class Server(NamedTuple):
 
     url: str
     requests: list[dict[str, Any]]
+    close: Callable[[], None]  # from now on nobody is there
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def serving(answer: Callable[[dict[str, Any], int], Answer]) -> Iterator[Server]
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+        protocol_version = "HTTP/1.0"  # a connection for each request: none outlives the server
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -61,11 +63,15 @@ def serving(answer: Callable[[dict[str, Any], int], Answer]) -> Iterator[Server]
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    try:
-        yield Server(f"http://127.0.0.1:{server.server_port}/v1", requests)
-    finally:
+
+    def close() -> None:
         server.shutdown()
         server.server_close()
+
+    try:
+        yield Server(f"http://127.0.0.1:{server.server_port}/v1", requests, close)
+    finally:
+        close()
         thread.join()
 
 
@@ -74,7 +80,7 @@ def _payload(body: dict[str, Any], made: Answer) -> dict[str, Any]:
         return {"error": {"message": made.text, "type": made.code, "code": made.code}}
     message = {"role": "assistant", "content": made.text}
     total = made.prompt_tokens + made.reply_tokens
-    return {
+    payload = {
         "id": "chat-1",
         "object": "chat.completion",
         "created": 0,
@@ -86,3 +92,8 @@ def _payload(body: dict[str, Any], made: Answer) -> dict[str, Any]:
             "total_tokens": total,
         },
     }
+    if made.missing == "choices":
+        payload["choices"] = []
+    elif made.missing:
+        del payload[made.missing]
+    return payload

@@ -38,7 +38,7 @@ def test_a_given_price_counts_and_an_unknown_one_is_said_to_be():
     assert (unpriced.usd, unpriced.parameters["price"]) == (0.0, "unknown")
 
 
-@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 520])
 def test_a_busy_provider_is_asked_again_and_only_the_reply_is_paid(status):
     with serving(lambda _, n: Answer("busy", status) if n < 2 else Answer("there")) as server:
         exchange = ask(server.url)
@@ -51,6 +51,29 @@ def test_a_late_provider_is_asked_again():
         exchange = ask(server.url, seconds=0.5)
     assert exchange.reply == "late"
     assert len(server.requests) == 2
+    model = LiteLLM("openai/gpt-4.1-mini")
+    once = (120 * 0.4 + 30 * 1.6) / 1e6
+    assert once < exchange.usd < model.most_usd(len("hello")), "the first may be billed, and counts in full"
+    assert exchange.usd == pytest.approx(once + model.most_usd(len("hello")) / 2)
+
+
+def test_a_provider_that_stays_late_is_asked_twice_and_both_count():
+    with serving(lambda *_: Answer("late", delay_seconds=1.0)) as server, pytest.raises(NoReply) as raised:
+        ask(server.url, seconds=0.3)
+    assert len(server.requests) == 2
+    assert raised.value.exchange.usd == LiteLLM("openai/gpt-4.1-mini").most_usd(len("hello"))
+
+
+def test_a_reply_without_a_count_of_tokens_counts_in_full():
+    with serving(lambda *_: Answer("hi", missing="usage")) as server:
+        exchange = ask(server.url)
+    assert exchange.reply == "hi"
+    assert exchange.usd == pytest.approx(LiteLLM("openai/gpt-4.1-mini").most_usd(len("hello")) / 2)
+
+
+def test_a_reply_without_a_message_is_none():
+    with serving(lambda *_: Answer(missing="choices")) as server, pytest.raises(NoReply):
+        ask(server.url, tries=2)
 
 
 def test_a_provider_that_stays_busy_gives_no_reply_which_the_next_prompt_may_get():
@@ -60,7 +83,15 @@ def test_a_provider_that_stays_busy_gives_no_reply_which_the_next_prompt_may_get
 
 
 @pytest.mark.parametrize(
-    ("status", "code"), [(401, "invalid_api_key"), (404, "model_not_found"), (400, "bad")]
+    ("status", "code"),
+    [
+        (401, "invalid_api_key"),
+        (402, "no_money"),
+        (403, "forbidden"),
+        (404, "model_not_found"),
+        (400, "bad"),
+        (422, "bad"),
+    ],
 )
 def test_what_will_not_heal_is_a_model_error_at_once(status, code):
     with (
@@ -79,8 +110,26 @@ def test_a_prompt_that_is_too_long_fails_alone():
 
 
 def test_a_server_that_is_not_there_is_a_model_error():
-    with pytest.raises(ModelError):
-        ask("http://127.0.0.1:9/v1", tries=1)
+    with pytest.raises(ModelError, match="Connection error") as raised:
+        ask("http://127.0.0.1:9/v1", tries=2)
+    assert not isinstance(raised.value, NoReply)
+
+
+def test_a_server_that_goes_away_fails_the_prompt_and_not_the_run():
+    async def ask_twice(model):
+        await model.complete("one")
+        server.close()
+        await model.complete("two")
+
+    with serving(lambda *_: Answer("hi")) as server:
+        settings = Settings(api_base=server.url, api_key="none", pause=0.01, tries=2)
+        with pytest.raises(NoReply, match="2 tries"):
+            asyncio.run(ask_twice(LiteLLM("openai/gpt-4.1-mini", settings)))
+
+
+def test_a_server_that_breaks_each_time_fails_the_prompt_and_not_the_run():
+    with serving(lambda *_: Answer("boom", 500)) as server, pytest.raises(NoReply, match="2 tries"):
+        ask(server.url, tries=2)
 
 
 def test_many_prompts_are_in_flight_at_once():
@@ -94,15 +143,22 @@ def test_many_prompts_are_in_flight_at_once():
     assert sum(exchange.seconds for exchange in exchanges) > 20 * 0.3
 
 
-def test_the_most_that_an_exchange_may_cost_is_never_nothing():
-    assert LiteLLM("openai/gpt-4.1-mini", Settings(reply_tokens=1000)).most_usd == pytest.approx(0.002)
-    assert LiteLLM("openai/unpriced").most_usd > 0
-    assert Scripted(["hi"]).most_usd > 0
+def test_the_most_that_an_exchange_may_cost_is_never_nothing_and_follows_the_prompt():
+    model = LiteLLM("openai/gpt-4.1-mini", Settings(reply_tokens=1000))
+    assert model.most_usd(936) == pytest.approx(2 * (1000 * 0.4 + 1000 * 1.6) / 1e6)
+    assert model.most_usd(100_936) == pytest.approx(2 * (101_000 * 0.4 + 1000 * 1.6) / 1e6)
+    assert LiteLLM("openai/unpriced").most_usd(1) > 0
+    assert Scripted(["hi"]).most_usd(1) > 0
+
+
+def test_it_is_known_whose_price_is_known():
+    assert LiteLLM("openai/gpt-4.1-mini").price_known and not LiteLLM("openai/unpriced").price_known
+    assert LiteLLM("openai/unpriced", Settings(usd_per_million=(0.0, 0.0))).price_known
 
 
 def test_a_name_without_a_provider_is_bad_input():
     with pytest.raises(BadInput, match="PROVIDER/NAME"):
-        LiteLLM("no-such-provider/x").most_usd  # noqa: B018
+        LiteLLM("no-such-provider/x").most_usd(1)
 
 
 def test_litellm_is_imported_by_the_first_model_and_not_before():
@@ -118,4 +174,4 @@ def test_a_scripted_model_answers_in_turn_or_by_the_prompt():
     assert asyncio.run(ask_thrice(Scripted(["1", "2"]))) == ["1", "2", "1"]
     model = Scripted(str.upper, usd=0.5)
     assert asyncio.run(ask_thrice(model)) == ["A", "B", "C"]
-    assert model.prompts == ["a", "b", "c"] and model.most_usd == 0.5
+    assert model.prompts == ["a", "b", "c"] and model.most_usd(1) == 0.5

@@ -101,6 +101,33 @@ def test_the_exchange_is_kept_with_the_child_and_with_the_failure():
     assert failed.files is None and failed.failure.kind == "model" and failed.usd == 0.25
 
 
+def test_a_prompt_longer_than_its_price_allows_for_is_not_sent():
+    model = Scripted(["no"])
+    operator = Rewrite(Problem(), TERRITORY, [model])
+    long = {"program.py": b"#" * 20_000 + b"\nx = 1\n"}
+    made = asyncio.run(operator.propose([parent(long)], np.random.default_rng(0)))
+    assert made.files is None and "a prompt of 20" in made.failure.detail and not model.prompts
+    roomy = Rewrite(Problem(), Territory(long, ["*.py"]), [model])
+    asyncio.run(roomy.propose([parent(long)], np.random.default_rng(0)))
+    assert len(model.prompts) == 1
+    priced = [
+        Rewrite(Problem(), t, [LiteLLM("openai/gpt-4.1-mini")]) for t in (TERRITORY, Territory(long, ["*"]))
+    ]
+    assert priced[0].most_usd < priced[1].most_usd
+
+
+def test_models_without_a_price_are_named():
+    models = [Scripted(["hi"]), LiteLLM("openai/mine"), LiteLLM("openai/gpt-4.1-mini")]
+    assert Rewrite(Problem(), TERRITORY, models).unpriced == ["openai/mine"]
+
+
+def test_what_a_late_reply_may_have_cost_is_counted():
+    with serving(lambda *_: Answer("late", delay_seconds=1.0)) as server:
+        settings = Settings(api_base=server.url, api_key="none", seconds=0.3, pause=0.01)
+        made = proposed(LiteLLM("openai/gpt-4.1-mini", settings))
+    assert made.failure.kind == "model" and made.usd > 0
+
+
 def test_a_child_over_http_with_its_cost():
     with serving(lambda *_: Answer(f"Doubles it.\n```python\n{NEW}```")) as server:
         made = proposed(LiteLLM("openai/gpt-4.1-mini", Settings(api_base=server.url, api_key="none")))

@@ -8,7 +8,11 @@ from evolve.types import Exchange, ModelError
 
 
 class NoReply(ModelError):
-    """This prompt got no reply after all tries; the next one may."""
+    """This prompt got no reply after all tries; the next one may. `exchange`: what it may have cost."""
+
+    def __init__(self, message: str, exchange: Exchange | None = None) -> None:
+        super().__init__(message)
+        self.exchange = exchange
 
 
 class Model(Protocol):
@@ -17,8 +21,15 @@ class Model(Protocol):
     name: str
 
     @property
-    def most_usd(self) -> float:
-        """What one exchange may cost at the most, in dollars; never 0, for 0 means that no model is asked."""
+    def price_known(self) -> bool:
+        """Whether what it costs can be counted."""
+        ...
+
+    def most_usd(self, prompt_bytes: int) -> float:
+        """What one `complete` of so long a prompt may cost at the most, in dollars.
+
+        Never 0, for 0 means that no model is asked.
+        """
         ...
 
     async def complete(self, prompt: str, seed: int | None = None) -> Exchange:

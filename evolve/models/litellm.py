@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import warnings
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Lock, Thread
@@ -15,6 +16,10 @@ from evolve.models import NoReply
 from evolve.models.scripted import FREE
 from evolve.types import BadInput, Exchange, Json, ModelError
 
+_BILLED = 2  # requests of one prompt, at the most
+_FRAME_TOKENS = 64  # around a prompt: its role, its ends
+_MAY_HEAL = (408, 409, 425, 429)  # HTTP statuses: late, in conflict, too early, too many requests
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -23,7 +28,7 @@ class Settings:
     temperature: float | None = 1.0  # None: the provider's own
     reply_tokens: int = 4096  # at the most
     seconds: float = 120.0  # wall clock of one request
-    tries: int = 5  # of one prompt, while the provider is busy or late
+    tries: int = 5  # of one prompt, while the provider is busy, broken or late
     pause: float = 1.0  # seconds before the second try; doubled before each further one
     api_base: str | None = None  # address of the server; None: the provider's own
     api_key: str | None = None  # None: from the environment, where LiteLLM looks for the provider's
@@ -36,20 +41,25 @@ class LiteLLM:
     def __init__(self, name: str, settings: Settings | None = None) -> None:
         self.name = name
         self._settings = settings or Settings()
+        self._replied = False  # ever
         _start_loading()
 
     @property
-    def most_usd(self) -> float:
-        """A full reply to a prompt of as many tokens."""
-        tokens = self._settings.reply_tokens
-        library = _library()
-        try:
-            return max(FREE, self._usd(library, tokens, tokens) or 0.0)
-        except library.BadRequestError as error:
-            raise BadInput("model", "PROVIDER/NAME as LiteLLM knows it", f"{self.name!r}") from error
+    def price_known(self) -> bool:
+        """Whether a price was given or LiteLLM knows one; this waits until it is loaded."""
+        return self._price(1, 1) is not None
+
+    def most_usd(self, prompt_bytes: int) -> float:
+        """Two full replies, as many as may be billed, to a prompt in which each byte is a token."""
+        return max(FREE, _BILLED * self._worst(prompt_bytes))
 
     async def complete(self, prompt: str, seed: int | None = None) -> Exchange:
-        """Ask, again after a pause while the provider is busy or late."""
+        """Ask, again after a pause while the provider is busy, late, broken or out of reach.
+
+        A provider may bill a request that nobody waited for to its end: a late one counts as billed, at the
+        worst, and is made but once more. So does a reply without a count of tokens. Requests that end with an
+        error are taken to be free.
+        """
         library = await asyncio.to_thread(_library)
         settings = self._settings
         parameters: dict[str, Json] = {"max_tokens": settings.reply_tokens}
@@ -57,8 +67,14 @@ class LiteLLM:
             parameters["temperature"] = settings.temperature
         if seed is not None:
             parameters["seed"] = seed
-        pause = settings.pause
-        for left in reversed(range(settings.tries)):
+        pause, late, out_of_reach, began = settings.pause, 0, 0, time.monotonic()
+
+        def lost(why: str, billed: int) -> NoReply:
+            usd, seconds = billed * self._worst(len(prompt.encode())), time.monotonic() - began
+            paid = Exchange(self.name, prompt, "", usd, seconds=seconds, parameters=parameters)
+            return NoReply(f"{self.name}: {why}", paid if billed else None)
+
+        for number in range(1, settings.tries + 1):
             started = time.monotonic()
             try:
                 response = await library.acompletion(
@@ -72,40 +88,82 @@ class LiteLLM:
                     drop_params=True,  # what a provider does not know
                     **parameters,
                 )
-                return self._exchange(library, prompt, response, parameters, time.monotonic() - started)
-            except (library.RateLimitError, library.ServiceUnavailableError, library.Timeout) as error:
-                if not left:
-                    raise NoReply(f"{self.name}: {settings.tries} tries, then {_line(error)}") from error
             except (library.ContextWindowExceededError, library.ContentPolicyViolationError) as error:
-                raise NoReply(f"{self.name}: {_line(error)}") from error
+                raise lost(_line(error), late) from error
             except library.exceptions.openai.OpenAIError as error:  # all of LiteLLM's derive from it
-                raise ModelError(f"{self.name}: {_line(error)}") from error
+                if _for_good(error):
+                    raise ModelError(f"{self.name}: {_line(error)}") from error
+                late += isinstance(error, library.Timeout)
+                out_of_reach += _out_of_reach(error)
+                if number == settings.tries or late == _BILLED:
+                    if out_of_reach == number and not self._replied:
+                        raise ModelError(f"{self.name}: {_line(error)}") from error
+                    raise lost(f"{number} tries, then {_line(error)}", late) from error
+            else:
+                self._replied = True
+                exchange = self._exchange(prompt, response, parameters, time.monotonic() - started, late)
+                if exchange is None:
+                    raise lost("a reply without a message", late + 1)
+                return exchange
             await asyncio.sleep(pause)
             pause *= 2
         raise AssertionError("the last try returns or raises")
 
     def _exchange(
-        self, library: ModuleType, prompt: str, response: Any, parameters: dict[str, Json], seconds: float
-    ) -> Exchange:
-        asked, replied = response.usage.prompt_tokens, response.usage.completion_tokens
-        usd = self._usd(library, asked, replied)
+        self, prompt: str, response: Any, parameters: dict[str, Json], seconds: float, late: int
+    ) -> Exchange | None:
+        """What came back, with the requests before it that may be billed; None where it is no reply."""
+        choices = getattr(response, "choices", None)
+        message = getattr(choices[0], "message", None) if choices else None
+        if message is None:
+            return None
+        usage = getattr(response, "usage", None)
+        asked, replied = getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0
+        usd = self._price(asked, replied)
+        if not (asked and replied):
+            late += 1
         if usd is None:
             parameters["price"] = "unknown"
-        reply = response.choices[0].message.content or ""
-        return Exchange(self.name, prompt, reply, usd or 0.0, asked, replied, seconds, parameters)
+        if late:
+            parameters["counted_in_full"] = late
+        usd = (usd or 0.0) + late * self._worst(len(prompt.encode()))
+        return Exchange(self.name, prompt, message.content or "", usd, asked, replied, seconds, parameters)
 
-    def _usd(self, library: ModuleType, asked: int, replied: int) -> float | None:
+    def _worst(self, prompt_bytes: int) -> float:
+        """The most that one request may be billed; a token is a byte at least."""
+        return self._price(prompt_bytes + _FRAME_TOKENS, self._settings.reply_tokens) or 0.0
+
+    def _price(self, asked: int, replied: int) -> float | None:
         """Price of so many tokens; None where nobody knows it."""
         if self._settings.usd_per_million:
             one, other = self._settings.usd_per_million
             return (asked * one + replied * other) / 1e6
+        library = _library()
         try:
             parts = library.cost_per_token(self.name, prompt_tokens=asked, completion_tokens=replied)
+        except library.BadRequestError as error:
+            raise BadInput("model", "PROVIDER/NAME as LiteLLM knows it", f"{self.name!r}") from error
         except Exception as error:  # LiteLLM has no type of its own for this in every version
             if "isn't mapped" not in str(error):
                 raise
             return None
         return float(sum(parts))
+
+
+def _for_good(error: Any) -> bool:
+    """Whether the next request will fail as well: no key, no right, no money, no such model, no sense."""
+    status = getattr(error, "status_code", None)
+    return isinstance(status, int) and 400 <= status < 500 and status not in _MAY_HEAL
+
+
+def _out_of_reach(error: BaseException) -> bool:
+    """Whether no server answered at all; LiteLLM calls that an error of the server, and keeps the cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionError) or type(cause).__name__ == "ConnectError":  # httpx's
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 _lock = Lock()
@@ -136,6 +194,9 @@ def _load(loaded: Future[ModuleType]) -> None:
         return
     litellm.suppress_debug_info = True  # it prints advice to stdout
     litellm.telemetry = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its first response warns of its own types, on the user's terminal
+        litellm.ModelResponse()
     loaded.set_result(litellm)
 
 

@@ -12,13 +12,18 @@ FREE = 1e-9  # dollars: 0 would mean that no model is asked
 class Scripted:
     """Replies by a function of the prompt, or from a list that starts again at its end."""
 
+    price_known = True
+
     def __init__(
         self, replies: Sequence[str] | Callable[[str], str], name: str = "scripted", usd: float = 0.0
     ) -> None:
         self.name = name
-        self.most_usd = usd or FREE
         self.prompts: list[str] = []  # as they came
         self._replies, self._usd = replies, usd
+
+    def most_usd(self, prompt_bytes: int) -> float:
+        """What every reply costs."""
+        return self._usd or FREE
 
     async def complete(self, prompt: str, seed: int | None = None) -> Exchange:
         """Answer at once."""

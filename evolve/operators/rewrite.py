@@ -21,6 +21,7 @@ _CHANGES = [
     for line in (resource("evolve.operators") / "changes.md").read_text(encoding="utf-8").splitlines()
     if line.startswith("- ")
 ]
+_ROOM_BYTES = 8_192  # of a prompt, beside twice the statement and the seed: the question, and room to grow
 # A fenced block; what stands behind the language, or on the line before, may name its file.
 _FENCE = re.compile(r"^(```+|~~~+)[ \t]*([^\n]*)\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 
@@ -47,21 +48,33 @@ class Rewrite:
 
     def __init__(self, problem: Statement, territory: Territory, models: Sequence[Model]) -> None:
         self._problem, self._territory, self._models = problem, territory, list(models)
+        known = len(problem.statement.encode()) + territory.seed_bytes
+        self._most_bytes = _ROOM_BYTES + 2 * known  # of a prompt, so that its price has a bound
 
     @property
     def most_usd(self) -> float:
-        """The dearest model's most."""
-        return max(model.most_usd for model in self._models)
+        """The dearest model's most, for the longest prompt that it is given."""
+        return max(model.most_usd(self._most_bytes) for model in self._models)
+
+    @property
+    def unpriced(self) -> list[str]:
+        """Models whose price nobody knows: a budget in dollars cannot hold them."""
+        return [model.name for model in self._models if not model.price_known]
 
     async def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:
         """Ask once; a reply without a usable program is a failure of the attempt, with its exchange."""
         model, change = pick(rng, self._models), pick(rng, _CHANGES)
         files = parents[0].variant.files
         text = prompt(self._problem, self._territory, parents[0], change)
+        if (size := len(text.encode())) > self._most_bytes:
+            return Proposal(
+                None, failure=Failure("model", f"a prompt of {size} bytes; at most {self._most_bytes}")
+            )
         try:
             exchange = await model.complete(text, seed=int(rng.integers(2**31)))
         except NoReply as error:
-            return Proposal(None, failure=Failure("model", str(error)))
+            paid = (error.exchange,) if error.exchange else ()
+            return Proposal(None, failure=Failure("model", str(error)), exchanges=paid)
         made = parse(exchange.reply, files, self._territory)
         if isinstance(made, Failure):
             return Proposal(None, failure=made, exchanges=(exchange,))

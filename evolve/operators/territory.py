@@ -55,6 +55,11 @@ class Territory:
         """How far an operator that edits at random may let the file grow: it piles up what does nothing."""
         return 3 * len(self._seed.get(path, b"")) + 2_000
 
+    @property
+    def seed_bytes(self) -> int:
+        """Size of the seed's editable files."""
+        return sum(len(content) for path, content in self._seed.items() if self.editable(path))
+
     def violation(self, files: Files) -> str | None:
         """Say what in these files may not be as it is; None: they keep to the territory."""
         for path in sorted(self._seed.keys() | files.keys()):
