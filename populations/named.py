@@ -21,7 +21,8 @@ def named(kind: str, name: str, known: Mapping[str, Any]) -> Any:
     if module:
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise BadInput(kind, "an importable package.module:Name", f"{name} ({error})") from error
+        except Exception as error:  # it is the user's own code, which may raise anything
+            said = f"{type(error).__name__}: {error}"
+            raise BadInput(kind, "an importable package.module:Name", f"{name} ({said})") from error
     near = difflib.get_close_matches(name, known, n=len(known), cutoff=0.0)
     raise BadInput(kind, f"one of {', '.join(near)}, or package.module:Name", name or "nothing")

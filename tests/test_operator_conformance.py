@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import json
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -212,9 +214,6 @@ def test_the_same_parents_and_generator_give_the_same_child(name, source):
 
 @pytest.mark.parametrize("name", ["syntax", "crossover", "tune"])
 def test_the_child_does_not_depend_on_the_hash_seed_of_the_process(name):
-    import subprocess
-    import sys
-
     code = (
         "import sys; sys.path.insert(0, 'tests'); import test_operator_conformance as t, hashlib\n"
         f"files = t.files_of(t.PLAIN); op = t.create({name!r}, files)\n"
@@ -344,6 +343,24 @@ def test_without_a_model_rewrite_is_left_out_by_default_and_refused_by_name():
 def test_an_unknown_operator_is_bad_input_that_lists_the_known_ones_nearest_first():
     with pytest.raises(BadInput, match=r"operator: expected one of syntax, .*got sintax"):
         operators.create(["sintax"], Problem(files_of(PLAIN)))
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [("def f(:", "SyntaxError"), ("1 / 0", "ZeroDivisionError"), ("import no_such", "no_such"), ("", "Own")],
+)
+def test_a_module_of_ones_own_that_fails_is_bad_input(tmp_path, source, why):
+    (tmp_path / "broken.py").write_text(source)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from populations.named import named\n"
+        "from evolve.types import BadInput\n"
+        "try: named('operator', 'broken:Own', {})\n"
+        "except BadInput as error: print(error)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "operator: expected an importable" in found.stdout and why in found.stdout
 
 
 class Own:
