@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from noisy import write_problem
 
 from evolve.cli import main
 from evolve.types import Event, Json
 from populations.ledger import GitLedger
+from sandbox import values
 
 
 def evolve(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -221,3 +223,50 @@ def test_a_run_rebuilt_without_changes_is_the_same_run(played: tuple[Path, dict[
     folder, result = played
     with GitLedger.read(rebuilt(folder, "same.git", {})) as ledger:
         assert ledger.head == result["head"]
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the run of a problem whose answer is the result, with a promotion."""
+    folder = tmp_path_factory.mktemp("packed")
+    options = ["--trials", "25", "--workers", "1", "--to", "run", "--json"]
+    done = evolve("run", "circle_packing", *options, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["promotions"] > 0
+    return folder
+
+
+def test_the_answer_comes_out_with_its_program_and_its_picture(packed: Path) -> None:
+    assert evolve("champion", "run.git", "--write", "best", cwd=packed).returncode == 0
+    kept = packed / "best"
+    assert (kept / "program.py").exists()
+    assert (kept / "picture.svg").read_text().startswith("<svg")
+    [answer] = kept.glob("answer.*")
+    decoded = values.decode(answer.read_bytes(), 16_384)
+    assert (answer.suffix == ".npy") == isinstance(decoded, np.ndarray)
+    assert len(decoded) == 26
+    shown = evolve("show", "run.git", "champion", cwd=packed).stdout
+    assert "answer" in shown and "kept with its trial: evolve champion run.git --write DIR" in shown
+
+
+def test_kept_answers_score_what_was_said(packed: Path) -> None:
+    assert "The kept answers were not scored again" in evolve("verify", "run.git", cwd=packed).stdout
+    done = evolve("verify", "run.git", "--rerun", "2", cwd=packed)
+    assert done.returncode == 0, done.stdout
+    assert "answers, of the seed and of all that were promoted, score what was said" in done.stdout
+    with GitLedger.read(packed / "run.git") as old, GitLedger.create(packed / "forged.git") as new:
+        events = list(old.events())
+        promoted = [event.variant for event in events if event.kind == "promotion"]
+        for event in events:  # the champion's answer is taken away, another promoted one exchanged
+            files = dict(old.files(event.index))
+            if event.kind == "trial" and event.variant == promoted[-1]:
+                del files["answer"]
+            elif event.kind == "trial" and (event.decision["trial"] == 0 or event.variant in promoted):
+                files["answer"] = b"[]"
+            variant = old.variant(event.variant) if event.kind == "trial" and event.variant else event.variant
+            new.append(event.kind, event.decision, event.measured, variant=variant, files=files)
+            new.sync()
+    done = evolve("verify", "forged.git", "--rerun", "1", cwd=packed)
+    assert done.returncode == 1
+    assert f"the answer of {promoted[-1]}: expected one that was kept, found none" in done.stdout
+    assert done.stdout.count("expected 0.0, found ") == len(set(promoted))

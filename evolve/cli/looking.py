@@ -12,6 +12,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from evolve.cli.evidence import Evidence, reading_of
+from evolve.cli.rerunning import gallery_copy
 from evolve.cli.runs import Record
 from evolve.cli.screen import (
     Facts,
@@ -32,8 +33,11 @@ from evolve.cli.story import Duel, Story
 from evolve.cli.summary import summary
 from evolve.history import failure_kind
 from evolve.result import champion as champion_entry
-from evolve.types import BadInput, Files, Trial
+from evolve.types import BadInput, CaseKey, Files, Trial
+from fitness.evaluation import picture
 from fitness.gate import DuelGate
+from populations.ledger import GitLedger
+from sandbox.values import MAGIC
 
 PLOT_WIDTH = 61
 IDEA_WIDTH = 28
@@ -53,6 +57,9 @@ def show_variant(run: str, name: str) -> None:
         story, trial = record.story, record.story.history.variants[id]
         out.print(_heading(record, trial))
         out.print(Facts(_facts(story, trial)))
+        if _answer(record.ledger, id) is not None:
+            written = f": evolve champion {run} --write DIR writes it" if id == story.champion else ""
+            out.print(Facts([("answer", f"kept with its trial{written}")]))
         evidence = Evidence()
         for duel in story.duels.values():
             if duel.challenger == id:
@@ -84,13 +91,14 @@ def champion(run: str, *, leader: bool, as_json: bool, write: Path | None) -> No
         history = record.story.history
         entry = (record.result()["leader"] if leader else None) or champion_entry(history)
         files = record.ledger.variant(entry["id"]).files
+        written = files if write is None else {**_result_files(record.ledger, entry["id"]), **files}
         if write is not None:
-            write_files(files, write)
+            write_files(written, write)
         if as_json:
             texts = {path: data.decode(errors="replace") for path, data in files.items()}
             out.lines([json.dumps({**entry, "proven": entry["id"] == history.champion, "files": texts})])
         elif write is not None:
-            out.print(f"{entry['id']}: {', '.join(files)} written to {write}", soft_wrap=True)
+            out.print(f"{entry['id']}: {', '.join(written)} written to {write}", soft_wrap=True)
         else:
             _programs(out, files)
 
@@ -240,6 +248,22 @@ def duel_parts(story: Story, duel: Duel, evidence: Evidence) -> Iterator[Rendera
     if any(duel.retries.values()):
         sides = " and ".join(f"{count} of the {side}'s" for side, count in duel.retries.items() if count)
         yield Text(f"runs repeated after the machinery failed: {sides}", style="note")
+
+
+def _answer(ledger: GitLedger, id: str) -> bytes | None:
+    """The encoded answer that was kept with a variant's trial: where the answer is the result."""
+    trial = next(event for event in ledger.events() if event.kind == "trial" and event.variant == id)
+    return ledger.files(trial.index).get("answer")
+
+
+def _result_files(ledger: GitLedger, id: str) -> Files:
+    """The answer as a file, and its picture where the problem is the gallery's and has one."""
+    if (answer := _answer(ledger, id)) is None:
+        return {}
+    files = {"answer.npy" if answer.startswith(MAGIC) else "answer.json": answer}
+    problem = gallery_copy(ledger.event(0).decision["problem"]["digest"])
+    svg = None if problem is None else picture(problem, CaseKey("search", 0), answer)
+    return files if svg is None else {**files, "picture.svg": svg.encode()}
 
 
 def write_files(files: Files, folder: Path) -> None:

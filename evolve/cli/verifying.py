@@ -149,7 +149,7 @@ def _origin(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
             problem = _restore(ledger, events, Path(folder))
         except BadInput as error:
             return [f"{where} a problem that can be read, found none: {error}"]
-    now = identity(problem, then.get("seed"), then.get("gate"), then.get("parent"))
+    now = identity(problem, then.get("seed", 0), then.get("gate", "duel"), then.get("parent"))
     wrong = [
         f"{where} {key} {now.get(key)!r}, found {then.get(key)!r}"
         for key in sorted(now.keys() | then.keys())
