@@ -123,3 +123,14 @@ def test_syntax_errors_name_file_and_line():
 @pytest.mark.parametrize("source", ["\0", "(" * 1000, "-" * 100_000 + "1", b"\xff"])
 def test_what_the_compiler_cannot_hold_is_an_error_too(source):
     assert compile_error(source) is not None
+
+
+UNFIT = ["a\\b.py", "new\nline.py", ".git/config", "sub/.gitmodules", "x" * 256, "\udcff.py", "p.py/inner.py"]
+
+
+@pytest.mark.parametrize("path", UNFIT)
+def test_names_that_git_cannot_hold_are_refused_in_a_child_and_in_the_seed(path):
+    files = {"p.py": b"x = 1\n"}
+    assert Territory(files, ["*"]).violation({**files, path: b""}) is not None
+    with pytest.raises(BadInput, match="program: expected file names that git can hold"):
+        Territory({**files, path: b""}, ["*"])

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from itertools import pairwise
 
 from evolve.types import BadInput, Files
+from populations.trees import check_path
 
 # A marker stands on a line of its own, behind any language's comment sign.
 _MARKER = re.compile(r"^[^\w\r\n]*EVOLVE-BLOCK-(START|END)\b[^\r\n]*(?:\r\n|\r|\n|\Z)", re.MULTILINE)
@@ -19,7 +20,7 @@ class Territory:
     """The part of a program that may change: files that match a glob, and of a file with markers its blocks.
 
     In a glob `*` crosses folders. The markers that count are the seed's.
-    Raises BadInput where the seed's markers do not pair up or no file is editable.
+    Raises BadInput where the seed's markers do not pair up, no file is editable or git cannot hold one.
     """
 
     def __init__(self, seed_files: Files, editable: Sequence[str]) -> None:
@@ -31,6 +32,8 @@ class Territory:
                 "editable", f"a glob that matches one of {sorted(seed_files)}", repr(list(editable))
             )
         for path, content in seed_files.items():
+            if wrong := _unfit(path, seed_files):
+                raise BadInput("program", "file names that git can hold", f"{path!r}: {wrong}")
             text = content.decode("latin-1")  # keeps every byte, binary files included
             if self.editable(path) and _MARKER.search(text):
                 self._marked[path] = _fixed(path, text)
@@ -69,8 +72,8 @@ class Territory:
             if not self.editable(path):
                 what = "removed" if new is None else "added" if old is None else "changed"
                 return f"{path}: {what}, but it is not editable"
-            if old is None and not _plain(path):
-                return f"{path}: not a plain relative path"
+            if old is None and (wrong := _unfit(path, files)):
+                return f"{path}: {wrong}"
             if path in self._marked:
                 if new is None:
                     return f"{path}: removed, but it has text outside its EVOLVE-BLOCKs"
@@ -114,9 +117,16 @@ def compile_error(source: str | bytes) -> str | None:
     return None
 
 
-def _plain(path: str) -> bool:
-    parts = path.split("/")
-    return not ("\\" in path or "\0" in path or {"", ".", ".."} & set(parts) or ".git" in parts)
+def _unfit(path: str, files: Files) -> str | None:
+    """Why git, which keeps every program, cannot hold a file of this name among these; None: it can."""
+    try:
+        check_path(path)
+    except ValueError as error:
+        return f"not a plain relative path ({error})"
+    folders = path.split("/")[:-1]
+    if any("/".join(folders[: n + 1]) in files for n in range(len(folders))):
+        return "a file and a folder of one name"
+    return None
 
 
 def _blocks(text: str) -> list[tuple[int, int]]:
