@@ -128,7 +128,10 @@ def read_files(folder: Path) -> dict[str, bytes]:
         parts = path.relative_to(folder).parts
         ours = not any(part == "__pycache__" or part.startswith(".") for part in parts)
         if ours and parts[0] != "runs" and path.is_file():  # `evolve run .` leaves its runs there
-            found["/".join(parts)] = path.read_bytes()
+            name = "/".join(parts)
+            if not name.isprintable():  # bytes that are no UTF-8 show as such signs as well
+                raise BadInput(f"problem {folder}", "file names of printable signs", ascii(name))
+            found[name] = path.read_bytes()
     return found
 
 

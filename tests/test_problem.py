@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -198,3 +199,11 @@ def test_init_refuses_what_is_there(tmp_path: Path) -> None:
         init(tmp_path / "full" / "thesis.tex")
     (tmp_path / "empty").mkdir()
     assert load(init(tmp_path / "empty")).name == "empty"
+
+
+@pytest.mark.parametrize("name", [b"\xff.py", b"new\nline.py"])
+def test_a_file_name_that_cannot_be_written_down_is_bad_input(tmp_path: Path, name: bytes) -> None:
+    folder = write(tmp_path / "problem")
+    (folder / "program" / os.fsdecode(name)).write_bytes(b"")
+    with pytest.raises(BadInput, match="file names of printable signs"):
+        load(folder)
