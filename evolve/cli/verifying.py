@@ -37,7 +37,7 @@ def verify(run: str, head: str | None, rerun: int, folder: Path | None, sandbox:
         raise BadInput("--problem", "--rerun K with it", "it alone")
     with GitLedger.read(find(run)) as ledger:
         events = list(ledger.events())
-        problem = trusted_copy(events[0].decision["problem"], folder) if rerun else None
+        problem = trusted_copy(events[0].decision["problem"], folder) if rerun and events else None
         kinds = [event.kind for event in events]
         out.print(
             f"{len(events):,} events, {kinds.count('trial'):,} trials, {kinds.count('duel_open')} duels, "
