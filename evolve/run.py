@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from evolve.landing import Landing
 from evolve.loop import Parts, search
 from evolve.operators import create as create_operators
 from evolve.operators.portfolio import Portfolio
+from evolve.operators.rewrite import Rewrite
 from evolve.operators.territory import Territory
 from evolve.result import summary
 from evolve.start import begin, changes, first_events, inspect_seed
@@ -31,6 +32,7 @@ from evolve.types import (
     Gate,
     Json,
     Listener,
+    Operator,
 )
 from fitness.gate import DuelGate, OpenGate
 from fitness.problem import Problem, load
@@ -138,6 +140,8 @@ def _run(
     path = run_path(options, problem)
     search_cases = tuple(CaseKey("search", n) for n in range(problem.search_cases))
     operators = create_operators(options.operators, problem, options.models)
+    if options.usd is not None:
+        _require_prices(operators)
     population = create_population(options.population or BASELINES.get(options.baseline or "", "elite"))
     rule = "open" if options.baseline == "hill-climb" else "duel"
     gate: Gate = OpenGate() if rule == "open" else DuelGate()
@@ -210,6 +214,14 @@ def _level(history: History) -> str:
 
 def _totals(history: History) -> dict[str, Json]:
     return {"trials": history.trials, "evaluations": history.evaluations, "usd": round(history.usd, 6)}
+
+
+def _require_prices(operators: Mapping[str, Operator]) -> None:
+    """Raise BadInput where a model's price is not known: a budget in dollars could not bound it."""
+    for operator in operators.values():
+        if isinstance(operator, Rewrite) and (unpriced := operator.unpriced):
+            got = f"{', '.join(unpriced)}, which LiteLLM has no price for"
+            raise BadInput("--usd", "models whose price is known (or --trials, --seconds instead)", got)
 
 
 def _fork(path: Path, problem: Problem, seed: int, gate: str) -> tuple[Path, list[Event]]:

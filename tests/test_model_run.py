@@ -96,3 +96,19 @@ def test_the_prompt_is_short(tmp_path: Path) -> None:
         evolve(tmp_path, server, "--trials", "2")
         (prompt,) = server.requests[0]["messages"]
     assert len(re.findall(r"\w+|\S", prompt["content"])) < 400
+
+
+def test_a_budget_in_dollars_needs_prices(tmp_path: Path) -> None:
+    write_problem(tmp_path / "numbers", search=2, sealed=4)
+    command = ["run", "numbers", "--model", "openai/nobody-knows-it", "--usd", "1", "--to", "run"]
+    done = subprocess.run(
+        [sys.executable, "-m", "evolve", *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "OPENAI_API_KEY": KEY},
+    )
+    assert done.returncode == 2
+    assert "--usd" in done.stderr and "nobody-knows-it" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run.git").exists()
