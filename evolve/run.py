@@ -21,7 +21,7 @@ from evolve.operators import create as create_operators
 from evolve.operators.portfolio import Portfolio
 from evolve.operators.rewrite import Rewrite
 from evolve.operators.territory import Territory
-from evolve.result import summary
+from evolve.result import summary, totals
 from evolve.start import begin, changes, first_events, inspect_seed
 from evolve.types import (
     BadInput,
@@ -201,7 +201,7 @@ def _run(
         if ended.reason not in STOPPED.values() and problem.claim != "artifact":
             open_sealed(ended, problem, stop)
         if ended.history.last > ended.replayed:
-            ended.append("stop", {"reason": stop() or ended.reason}, _totals(ended.history))
+            ended.append("stop", {"reason": stop() or ended.reason}, totals(ended.history))
             ended.sync()
         ledger.flush()
         return summary(ledger, gate, ended.history, stop() or ended.reason, _level(ended.history))
@@ -210,10 +210,6 @@ def _run(
 def _level(history: History) -> str:
     """The sandbox's, as the last session recorded it."""
     return str(history.session["sandbox"])
-
-
-def _totals(history: History) -> dict[str, Json]:
-    return {"trials": history.trials, "evaluations": history.evaluations, "usd": round(history.usd, 6)}
 
 
 def _require_prices(operators: Mapping[str, Operator]) -> None:

@@ -158,7 +158,7 @@ class GitLedger:
         return self._git_dir / repository.OURS
 
     def position(self, commit: str) -> int | None:
-        """Index of the event in git whose commit this is, by its hash or the beginning of it; None: of none."""
+        """Index of the event in git whose commit has this hash, or one that begins so; None: of none."""
         found = (n for n, known in enumerate(self._commits[: self._in_git]) if known.startswith(commit))
         return next(found, None)
 

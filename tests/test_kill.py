@@ -126,7 +126,10 @@ def test_twenty_kills(problem: Path, tmp_path: Path) -> None:
     assert len(trials) == len(set(trials)) == TRIALS + 1
 
     fsck = subprocess.run(
-        ["git", "-C", str(run), "fsck", "--strict", "--no-dangling"], capture_output=True, text=True, check=True
+        ["git", "-C", str(run), "fsck", "--strict", "--no-dangling"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert fsck.stdout == ""
     subprocess.run([sys.executable, "-m", "evolve", "verify", str(run)], check=True, capture_output=True)
