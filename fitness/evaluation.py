@@ -102,8 +102,8 @@ class ProblemFitness:
         state = (calls.state(position),) if calls else ()
         try:
             said = _trusted("score", self._rules.score, case, answer, *state)
-        except ValueError as error:
-            return self._failed(Failure("invalid_answer", str(error)))
+        except ValueError as error:  # it may quote the answer
+            return self._failed(Failure("invalid_answer", values.one_line(str(error))))
         verdict = _read(said)
         if not math.isfinite(verdict.score):
             return self._failed(Failure("invalid_answer", f"its score is {verdict.score}"))

@@ -1,8 +1,8 @@
 """What a job's child and its client say to each other: frames over a socket pair, `kind, length, body`.
 
     client -> child   JOB (once)   CASE token + value   RESULT value
-    child -> client   HARNESS [message] | LOADED | FAILED token + [kind, message]   CALL [name, argument]
-                      ANSWER token + value
+    child -> client   HARNESS (where there is one: empty, or why it does not load)   LOADED
+                      FAILED token + [kind, message]   CALL [name, argument]   ANSWER token + value
 
 The token is new with each case and is echoed, so that no answer can be given before its case is known.
 Nothing from the child is believed: lengths are capped before a body is read, values are decoded strictly.

@@ -175,9 +175,11 @@ class _Job:
         self._channel.deadline = self._began + limits.seconds + _LOAD_SECONDS
         self._send(frames.JOB, runner.pack(order))
         kind, body = self._receive()
-        if kind == frames.HARNESS:  # sent before the program's first line has run: it can be believed
-            why = _clean(values.decode(body, frames.MESSAGE_BYTES))
-            raise EvaluatorError(f"harness.py does not load: {why}")
+        if kind == frames.HARNESS and program.harness is not None:
+            if body:  # the first frame is sent before the program's first line has run: it can be believed
+                why = values.one_line(values.decode(body, frames.MESSAGE_BYTES))
+                raise EvaluatorError(f"harness.py does not load: {why}")
+            kind, body = self._receive()
         if kind == frames.FAILED:
             raise _Broken(self._failure(body, bytes(frames.TOKEN_BYTES)))
         if kind != frames.LOADED:
@@ -214,7 +216,7 @@ class _Job:
             name, argument = request
             result = self._call(position, name, argument)
         except ValueError as error:
-            raise _Broken(Failure("invalid_answer", _clean(f"call {name}: {error}"))) from None
+            raise _Broken(Failure("invalid_answer", values.one_line(f"call {name}: {error}"))) from None
         try:
             encoded = values.encode(result)
         except ValueError as error:
@@ -229,7 +231,7 @@ class _Job:
                 raise ValueError
         except (ValueError, TypeError):
             raise _Broken(_protocol_broken()) from None
-        return Failure(kind, _clean(message))
+        return Failure(kind, values.one_line(message))
 
     def _send(self, kind: bytes, body: bytes) -> None:
         try:
@@ -293,9 +295,4 @@ def _last_lines(words: int) -> str:
     size = os.fstat(words).st_size
     text = os.pread(words, 2000, max(0, size - 2000)).decode("utf-8", "replace")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return _clean(": " + " | ".join(lines[-5:])) if lines else ""
-
-
-def _clean(text: str) -> str:
-    """Text from inside may end in a terminal or a prompt: one line, no control characters, bounded."""
-    return "".join(c if c.isprintable() else " " for c in str(text)[:1000])
+    return values.one_line(": " + " | ".join(lines[-5:])) if lines else ""

@@ -84,6 +84,7 @@ def serve(channel: frames.Channel, confine: Callable[[Order], None]) -> None:
         except BaseException as error:
             channel.send(frames.HARNESS, values.encode(describe(error, home)))
             return
+        channel.send(frames.HARNESS)  # from here on, no word about it would be believed
     sys.path.insert(0, home)
     try:
         entry = _load(order.entry, home)

@@ -2,7 +2,8 @@
 
 A deny list, in pure ctypes, stacked on whatever filter is there already (the strictest answer wins). It
 closes processes (threads stay), signals to others, sockets, System V and POSIX IPC, tracing, namespaces and
-mounts, io_uring, kernel keys, and every change of metadata that Landlock does not cover. x86_64 and aarch64.
+mounts, io_uring, kernel keys, and every change of metadata that Landlock does not cover. A job's channel has
+plain sending and receiving left, prctl and ioctl what libraries use of them. x86_64 and aarch64.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ _Numbers = tuple[int | None, int | None]
 DENIED: dict[str, _Numbers] = {
     # the network, and descriptors of others
     "socket": (41, 198), "socketpair": (53, 199), "bind": (49, 200), "connect": (42, 203),
-    "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242),
+    "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242), "setsockopt": (54, 208),
+    "sendmsg": (46, 211), "recvmsg": (47, 212), "sendmmsg": (307, 269), "recvmmsg": (299, 243),
     # processes: clone is looked at by its flags below
     "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
     # signals to others: tgkill is looked at by its target below
@@ -44,6 +46,9 @@ DENIED: dict[str, _Numbers] = {
     "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
     "io_setup": (206, 0), "io_submit": (209, 2), "bpf": (321, 280), "perf_event_open": (298, 241),
     "userfaultfd": (323, 282), "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
+    "splice": (275, 76), "tee": (276, 77), "vmsplice": (278, 75), "seccomp": (317, 277),
+    "landlock_create_ruleset": (444, 444), "landlock_add_rule": (445, 445),
+    "landlock_restrict_self": (446, 446),
     "inotify_init": (253, None), "inotify_init1": (294, 26), "fanotify_init": (300, 262),
     "modify_ldt": (154, None), "personality": (135, 92), "lookup_dcookie": (212, 18),
     # namespaces, mounts, the machine
@@ -57,6 +62,8 @@ DENIED: dict[str, _Numbers] = {
     "settimeofday": (164, 170), "clock_settime": (227, 112), "clock_adjtime": (305, 266),
     "adjtimex": (159, 171), "sethostname": (170, 161), "setdomainname": (171, 162),
     "iopl": (172, None), "ioperm": (173, None), "vhangup": (153, 58),
+    "sync": (162, 81), "syncfs": (306, 267),  # every disk of the machine would wait for it
+    "flock": (73, 32),  # a file of the system that is open for reading could be locked against its owner
     # changes to files that need no open, so that Landlock does not see them (the first two ABIs: truncate)
     "truncate": (76, 45), "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53),
     "fchmodat2": (452, 452), "chown": (92, None), "lchown": (94, None), "fchown": (93, 55),
@@ -68,7 +75,8 @@ DENIED: dict[str, _Numbers] = {
 # what the fork server itself needs, and a job must not have
 SERVER_USES = frozenset(
     {"fork", "vfork", "kill", "pidfd_open", "mount", "umount2", "chmod", "fchmod", "fchmodat", "fchmodat2"}
-    | {"chown", "fchownat"}
+    | {"chown", "fchownat", "recvmsg", "sendmsg", "landlock_create_ruleset", "landlock_add_rule"}
+    | {"landlock_restrict_self"}
 )
 _CLONE: _Numbers = (56, 220)
 _TGKILL: _Numbers = (234, 131)
@@ -77,6 +85,9 @@ _FCNTL: _Numbers = (72, 25)
 _IOCTL: _Numbers = (16, 29)
 _OPEN: _Numbers = (2, None)
 _OPENAT: _Numbers = (257, 56)
+_PRCTL: _Numbers = (157, 167)
+_SENDTO: _Numbers = (44, 206)
+_RECVFROM: _Numbers = (45, 207)
 # Their arguments lie in memory, where a filter cannot look: absent, as in an old kernel; callers fall back.
 _ABSENT = {"clone3": 435, "openat2": 437}
 NEWEST = 462  # the last call that this list was written for (Linux 6.10); later ones are absent
@@ -87,8 +98,13 @@ _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _DENY, _PRETEND_OLD = _ERROR | errno.EPERM, _ERROR | errno.ENOSYS
 _CLONE_THREAD, _NEW_NAMESPACES = 0x00010000, 0x7E020080
 _ACCMODE_AND_TRUNC, _TRUNC = 0o1003, 0o1000
-_SET_OWNER = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by another name
-_OWNER_IOCTLS = (0x8901, 0x8902, 0x5412, 0x541C)  # FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX
+# F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by another name; F_SETLEASE, F_NOTIFY: what others do with files
+_FCNTLS_DENIED = (8, 10, 15, 1024, 1026)
+# FIONBIO, FIOCLEX, FIONCLEX, FIONREAD, TCGETS, TCGETS2, TIOCGWINSZ; any socket could list the interfaces
+_IOCTLS_ALLOWED = (0x5421, 0x5451, 0x5450, 0x541B, 0x5401, 0x802C542A, 0x5413)
+# PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: not its death with its parent, nor who may trace it or dump its memory
+_PRCTLS_ALLOWED = (15, 16, 0x53564D41)
+_MESSAGE_FLAGS_DENIED = 0xFFFFBEBD  # all but PEEK, DONTWAIT, WAITALL, NOSIGNAL; MSG_OOB above all
 
 
 def _instruction(code: int, value: int, yes: int = 0, no: int = 0) -> bytes:
@@ -116,6 +132,11 @@ def _deny_values(argument: int, values: Sequence[int]) -> list[bytes]:
     return [_argument(argument), *tests, _answer(_ALLOW), _answer(_DENY)]
 
 
+def _allow_values(argument: int, values: Sequence[int]) -> list[bytes]:
+    tests = [_instruction(_EQUAL, value, yes=len(values) - i) for i, value in enumerate(values)]
+    return [_argument(argument), *tests, _answer(_DENY), _answer(_ALLOW)]
+
+
 def common(machine: str | None = None) -> bytes:
     """The larger filter, as BPF: entered by the fork server itself, inherited by every job at no cost.
 
@@ -139,8 +160,7 @@ def common(machine: str | None = None) -> bytes:
     code += _only(_PRLIMIT[column], [
         _argument(0), _instruction(_EQUAL, 0, no=1), _answer(_ALLOW), _answer(_DENY),
     ])  # fmt: skip
-    code += _only(_FCNTL[column], _deny_values(1, _SET_OWNER))
-    code += _only(_IOCTL[column], _deny_values(1, _OWNER_IOCTLS))
+    code += _only(_FCNTL[column], _deny_values(1, _FCNTLS_DENIED))
     for number, flags in ((_OPEN[column], 1), (_OPENAT[column], 2)):
         # read-only with O_TRUNC empties a file, which Landlock before ABI 3 lets pass
         code += _only(number, [
@@ -165,6 +185,13 @@ def last(pid: int, machine: str | None = None) -> bytes:
     code += _only(_TGKILL[column], [
         _argument(0), _instruction(_EQUAL, pid, no=1), _answer(_ALLOW), _answer(_DENY),
     ])  # fmt: skip
+    code += _only(_IOCTL[column], _allow_values(1, _IOCTLS_ALLOWED))
+    code += _only(_PRCTL[column], _allow_values(0, _PRCTLS_ALLOWED))
+    for number in (_SENDTO[column], _RECVFROM[column]):
+        code += _only(number, [
+            _argument(3), _instruction(_ANY_BIT, _MESSAGE_FLAGS_DENIED, no=1), _answer(_DENY),
+            _answer(_ALLOW),
+        ])  # fmt: skip
     for name in sorted(SERVER_USES):
         code += _only(DENIED[name][column], [_answer(_DENY)])
     return b"".join([*code, _answer(_ALLOW)])

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,10 @@ import numpy as np
 DEPTH = 64  # lists and dicts inside one another
 DIGITS = 4300  # of an integer; the interpreter's own default limit
 MAGIC = b"\x93NUMPY"
+
+_Place = tuple[
+    int | str, ...
+]  # steps to a value inside another: indices and keys; named only where it is bad
 
 _ATOMS = frozenset({int, float, str, bool, type(None)})  # exact types that are plain wherever they stand
 _DIMENSIONS = 64  # of an array, numpy's own limit
@@ -29,7 +33,7 @@ _HEADER = re.compile(
     r"'shape': \(((?:\d+, ?)*\d*)\), \} *\n"
 )
 # A number that may be infinite, or an integer that may be too long: rare, so looked for before it is parsed.
-_LARGE = re.compile(rb"[eE]\+?0*[1-9]\d\d|\d{300}")
+_LARGE = re.compile(rb"[eE]\+?0*[1-9]\d\d|(?<!\d)\d{300}")
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -45,11 +49,11 @@ def encode(value: Any) -> bytes:
     """
     if isinstance(value, np.ndarray):
         return _encode_array(value)
-    plain = _plain(value, "", 1)
+    plain = _plain(value, (), 1)
     try:
         return _encoder.encode(plain).encode("ascii")
     except ValueError as error:  # NaN, infinity or a huge integer: only now is it worth looking where
-        raise ValueError(_find_bad_number(plain, "") or str(error)) from None
+        raise ValueError(_find_bad_number(plain, ()) or str(error)) from None
 
 
 def _encode_array(array: np.ndarray[Any, Any]) -> bytes:
@@ -61,7 +65,7 @@ def _encode_array(array: np.ndarray[Any, Any]) -> bytes:
     return MAGIC + b"\x01\x00" + struct.pack("<H", len(text)) + text + native.tobytes()
 
 
-def _plain(value: Any, where: str, depth: int) -> Any:
+def _plain(value: Any, where: _Place, depth: int) -> Any:
     """The value with numpy scalars and subclasses replaced; the same object where it is plain already."""
     kind = type(value)
     if kind in _ATOMS:
@@ -70,15 +74,16 @@ def _plain(value: Any, where: str, depth: int) -> Any:
         _check_depth(depth, where)
         if _ATOMS.issuperset(map(type, value)):  # at the speed of C: a case may hold 100,000 numbers
             return value if kind is list or kind is tuple else list(value)
-        return [_plain(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+        return [_plain(item, (*where, i), depth + 1) for i, item in enumerate(value)]
     if isinstance(value, dict):
         _check_depth(depth, where)
         for key in value:
             if not isinstance(key, str):
-                raise ValueError(f"{where or 'value'}: the key {_show(key)} is not a string")
-        return {str.__str__(key): _plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
+                raise ValueError(f"{_name(where)}: the key {_show(key)} is not a string")
+        items = [(str.__str__(key), item) for key, item in value.items()]
+        return {key: _plain(item, (*where, key), depth + 1) for key, item in items}
     if isinstance(value, np.ndarray):
-        _check_dtype(value.dtype, where or "value")
+        _check_dtype(value.dtype, _name(where))
         return _plain(value.tolist(), where, depth)
     if isinstance(value, np.bool_ | np.integer) or (isinstance(value, np.floating) and value.itemsize <= 8):
         return value.item()
@@ -90,7 +95,7 @@ def _plain(value: Any, where: str, depth: int) -> Any:
     if isinstance(value, str):
         return str.__str__(value)
     raise ValueError(
-        f"{where or 'value'}: a {kind.__name__} cannot cross; numbers, strings, lists, dicts and arrays can"
+        f"{_name(where)}: a {kind.__name__} cannot cross; numbers, strings, lists, dicts and arrays can"
     )
 
 
@@ -144,7 +149,7 @@ def decode(data: bytes, max_bytes: int) -> Any:
     if data.count(b"[") + data.count(b"{") > DEPTH:
         _check_depths(value)
     if large or b"NaN" in data or b"Infinity" in data:
-        bad = _find_bad_number(value, "")
+        bad = _find_bad_number(value, ())
         if bad:
             raise ValueError(bad)
     if _ESCAPED_SURROGATE.search(data):
@@ -189,14 +194,14 @@ def _check_dtype(dtype: np.dtype[Any], where: str) -> None:
 
 
 def _check_finite(array: np.ndarray[Any, Any]) -> None:
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        index = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+    if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
+        index = tuple(map(int, np.unravel_index(np.argmin(finite), array.shape)))  # the first, at no cost
         raise ValueError(f"array{list(index)}: {float(array[index])} is not a finite number")
 
 
-def _check_depth(depth: int, where: str) -> None:
+def _check_depth(depth: int, where: _Place) -> None:
     if depth > DEPTH:
-        raise ValueError(f"{_show(where)}: more than {DEPTH} lists or dicts inside one another")
+        raise ValueError(f"{_name(where)}: more than {DEPTH} lists or dicts inside one another")
 
 
 def _check_depths(value: Any) -> None:
@@ -204,25 +209,46 @@ def _check_depths(value: Any) -> None:
     level, depth = [value], 0
     while level := [item for item in level if isinstance(item, list | dict)]:
         depth += 1
-        _check_depth(depth, "value")
+        _check_depth(depth, ())
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
 
 
-def _find_bad_number(value: Any, where: str) -> str | None:
+def _find_bad_number(value: Any, where: _Place) -> str | None:
     """Where a plain value (at most DEPTH deep) holds NaN, infinity or too long an integer, and which."""
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{where or 'value'}: {value} is not a finite number"
+        return f"{_name(where)}: {value} is not a finite number"
     if isinstance(value, int) and value.bit_length() > 14_284 and abs(value) >= 10**DIGITS:
-        return f"{where or 'value'}: an integer of more than {DIGITS} digits"
-    children: list[tuple[str, Any]] = []
+        return f"{_name(where)}: an integer of more than {DIGITS} digits"
+    children: Iterable[tuple[int | str, Any]] = ()
     if isinstance(value, dict):
-        children = [(f"{where}.{key}", item) for key, item in value.items()]
-    elif isinstance(value, list):
-        children = [(f"{where}[{i}]", item) for i, item in enumerate(value)]
-    find: Callable[[Any, str], str | None] = _find_bad_number
-    return next((bad for name, item in children if (bad := find(item, name))), None)
+        children = value.items()
+    elif isinstance(value, list | tuple):
+        children = enumerate(value)
+    for step, item in children:
+        bad = _find_bad_number(item, (*where, step))
+        if bad:
+            return bad
+    return None
+
+
+def _name(where: _Place) -> str:
+    """A place as people read it, `.key[3]`: short and one line, whatever keys from inside may hold."""
+    if not where:
+        return "value"
+    steps = [f"[{step}]" if isinstance(step, int) else f".{_key(step)}" for step in where]
+    text = "".join(steps)
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _key(key: str) -> str:
+    return key if len(key) <= 60 and key.isprintable() else _show(key)
 
 
 def _show(thing: object) -> str:
-    text = repr(thing)
+    text = repr(thing[:60] if isinstance(thing, str) else thing)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def one_line(text: str) -> str:
+    """Text from inside may end in a terminal or a prompt: one line, no control characters, bounded."""
+    return "".join(c if c.isprintable() else " " for c in str(text)[:1000])

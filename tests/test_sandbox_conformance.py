@@ -442,6 +442,12 @@ def test_forged_answers_are_stopped_by_decode(sandbox, data):
         values.decode(outcome.answer, 1 << 16)
 
 
+@pytest.mark.parametrize("harness", [None, HARNESS])
+def test_a_program_cannot_say_that_the_harness_is_broken(sandbox, harness):
+    source = FRAMES + "send(b'H', b'\"not me\"')\ndef f(case): return case\n"
+    assert kinds(run(sandbox, source, [5, 6], harness=harness)) == ["crash", "crash"]
+
+
 def test_an_answer_given_before_its_case_is_none(sandbox):
     source = FRAMES + "for _ in range(3): send(b'A', bytes(8) + b'1')\ndef f(case): return case\n"
     assert set(kinds(run(sandbox, source, [5, 6]))) == {"crash"}

@@ -12,9 +12,11 @@ ALLOW, KILL, EPERM, ENOSYS = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CALLS = {  # not denied as such, and needed by every program
     "x86_64": {"read": 0, "write": 1, "mmap": 9, "exit_group": 231, "clone": 56, "tgkill": 234,
-               "prlimit64": 302, "fcntl": 72, "ioctl": 16, "openat": 257, "futex": 202},
+               "prlimit64": 302, "fcntl": 72, "ioctl": 16, "openat": 257, "futex": 202, "prctl": 157,
+               "sendto": 44, "recvfrom": 45},
     "aarch64": {"read": 63, "write": 64, "mmap": 222, "exit_group": 94, "clone": 220, "tgkill": 131,
-                "prlimit64": 261, "fcntl": 25, "ioctl": 29, "openat": 56, "futex": 98},
+                "prlimit64": 261, "fcntl": 25, "ioctl": 29, "openat": 56, "futex": 98, "prctl": 167,
+                "sendto": 206, "recvfrom": 207},
 }  # fmt: skip
 PID = 4711
 
@@ -58,7 +60,7 @@ def test_every_denied_call_is_denied(machine):
 
 def test_what_every_program_needs_is_allowed(machine):
     calls = CALLS[machine]
-    for name in ("read", "write", "mmap", "exit_group", "futex", "openat", "fcntl", "ioctl", "prlimit64"):
+    for name in ("read", "write", "mmap", "exit_group", "futex", "openat", "fcntl", "prlimit64", "sendto"):
         assert verdict(machine, calls[name]) == ALLOW, name
 
 
@@ -88,10 +90,19 @@ def test_arguments_that_matter(machine):
     assert verdict(machine, calls["tgkill"], 1, 1, 6) == EPERM
     assert verdict(machine, calls["prlimit64"], 0, 7) == ALLOW
     assert verdict(machine, calls["prlimit64"], 1, 7) == EPERM
-    for command in (8, 10, 15):
+    for command in (8, 10, 15, 1024, 1026):
         assert verdict(machine, calls["fcntl"], 3, command) == EPERM
-    for request in (0x8901, 0x8902, 0x5412, 0x541C):
+    for request in (0x8901, 0x8902, 0x8912, 0x5412, 0x541C):  # owners, interfaces, terminals
         assert verdict(machine, calls["ioctl"], 3, request) == EPERM
+    for request in (0x5421, 0x5451, 0x5401):
+        assert verdict(machine, calls["ioctl"], 3, request) == ALLOW
+    for option in (1, 4, 22, 35, 38):  # death with the parent, dumps, filters, memory map, privileges
+        assert verdict(machine, calls["prctl"], option) == EPERM
+    assert verdict(machine, calls["prctl"], 15) == ALLOW
+    for call in ("sendto", "recvfrom"):
+        assert verdict(machine, calls[call], 3, 0, 9, 0x4142) == ALLOW
+        for flag in (1, 0x2000, 0x4000000):
+            assert verdict(machine, calls[call], 3, 0, 9, flag) == EPERM
     assert verdict(machine, calls["openat"], 0, 0, 0o1000) == EPERM
     assert verdict(machine, calls["openat"], 0, 0, 0o2001000) == EPERM
     for flags in (0, 0o1001, 0o1102, 0o2000000):

@@ -5,6 +5,7 @@ import json
 import math
 import pickle
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -220,3 +221,39 @@ def test_empty_arrays_with_a_huge_side():
     text = "{'descr': '<f8', 'fortran_order': False, 'shape': (0, 9223372036854775808), }\n"
     with pytest.raises(ValueError):
         decode(header(text), MOST)
+
+
+def test_a_long_key_costs_no_more_than_its_length():
+    """A name built for every child of a value under a key of half the answer would take gigabytes."""
+    inside = ",".join(["0"] * 100_000)
+    tracemalloc.start()
+    try:
+        text = f'{{"{"k" * 500_000}": ["NaN", {inside}]}}'
+        assert len(decode(text.encode(), MOST)["k" * 500_000]) == 100_001
+        with pytest.raises(ValueError, match=r"^\.'kkk.*\[100000\]: inf is not a finite number$"):
+            decode(text.replace("]}", ", 1e999]}").replace('"NaN", ', "").encode(), MOST)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_place_of_a_bad_number_in_an_array_of_many_sides_costs_nothing():
+    text = "{'descr': '<f2', 'fortran_order': False, 'shape': (" + "1, " * 31 + "500000), }\n"
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=", 7]: nan"):
+            decode(header(text, bytes(14) + b"\xff\xff" * 499_993), MOST)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("key", ["\x1b[2J", "a\nb", "\u202e", "k" * 5000])
+def test_what_is_said_of_a_value_is_one_short_line(key):
+    for data in (json.dumps({key: [math.nan]}), f"{{{json.dumps(key)}: 1, {json.dumps(key)}: 2}}"):
+        with pytest.raises(ValueError) as error:
+            decode(data.encode(), MOST)
+        assert str(error.value).isprintable() and len(str(error.value)) < 300
+    with pytest.raises(ValueError) as error:
+        encode({key: {1, 2}})
+    assert str(error.value).isprintable() and len(str(error.value)) < 300
