@@ -38,14 +38,13 @@ def evaluation_of(measured: Mapping[str, Json]) -> Evaluation | None:
     """The evaluation in an event's `measured` part, if it holds one."""
     if "scores" not in measured:
         return None
-    failures = failures_of(measured.get("failures", {}))
-    return Evaluation(
-        scores=tuple(measured["scores"]),
-        failures=tuple(failures.get(n) for n in range(len(measured["scores"]))),
-        seconds=tuple(measured["seconds"]),
-        metrics=measured.get("metrics", {}),
-        feedback=measured.get("feedback", ""),
-    )
+    scores = tuple(measured["scores"])
+    failures: tuple[Failure | None, ...] = (None,) * len(scores)
+    if "failures" in measured:
+        found = failures_of(measured["failures"])
+        failures = tuple(found.get(n) for n in range(len(scores)))
+    seconds = tuple(measured["seconds"])
+    return Evaluation(scores, failures, seconds, measured.get("metrics", {}), measured.get("feedback", ""))
 
 
 def trial_of(event: Event, sign: int) -> Trial:
@@ -53,7 +52,10 @@ def trial_of(event: Event, sign: int) -> Trial:
     decision, measured = event.decision, event.measured
     evaluation = evaluation_of(measured)
     verdict: Verdict = decision["verdict"]
-    evaluated = evaluation is not None and verdict == "evaluated"
+    value: float | None = None
+    values: tuple[float, ...] = ()
+    if evaluation is not None and verdict == "evaluated":
+        value, values = sign * evaluation.mean, tuple([sign * score for score in evaluation.scores])
     failure = measured.get("failure")
     return Trial(
         index=decision["trial"],
@@ -62,8 +64,8 @@ def trial_of(event: Event, sign: int) -> Trial:
         parents=tuple(decision["parents"]),
         variant=decision["variant"],
         verdict=verdict,
-        value=sign * evaluation.mean if evaluation and evaluated else None,
-        values=tuple(sign * score for score in evaluation.scores) if evaluation and evaluated else (),
+        value=value,
+        values=values,
         evaluation=evaluation,
         failure=Failure(**failure) if failure else None,
         idea=decision.get("idea", ""),

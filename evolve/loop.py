@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from evolve import garbage
 from evolve.budget import Budget, Clock, Spent
 from evolve.flight import Attempt, Duel, Flight, Landed
 from evolve.history import History, evaluation_record, failures_record
@@ -48,6 +49,7 @@ MOST_RETRIES = 2  # of a job that the machinery failed; the third failure is the
 GATE_KINDS = ("duel_open", "duel_close", "promotion", "demotion")
 
 
+@garbage.looked_at_once()
 def search(parts: Parts) -> Search:
     """Evolve until the budget is spent or somebody stops the run; `reason` of the result says which."""
     run = Search(parts)
@@ -109,8 +111,9 @@ class Search:
 
     def replay(self) -> None:
         """Fold what has happened so far; evaluate first what was promised before the last stop."""
-        for event in self.parts.ledger.events():
-            self._tell(event)
+        with garbage.not_looked_for():
+            for event in self.parts.ledger.events():
+                self._tell(event)
         self.replayed = self.history.last
         self.parts.clock.resume(self.history.elapsed)
         if self.parts.session is not None and self.closing() is None:

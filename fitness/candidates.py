@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from evolve.types import Event
+from evolve.types import Event, mean
 
 ELITE = 64
 
@@ -42,7 +42,7 @@ class Candidates:
             return None
         # the mean of the raw scores, as everybody computes it, so that ties are ties everywhere
         scores = np.asarray(raw, float)
-        candidate = Candidate(id, trial.decision["trial"], sign * scores, sign * float(np.mean(scores)))
+        candidate = Candidate(id, trial.decision["trial"], sign * scores, sign * mean(scores))
         self.by_id[id] = candidate
         place = (candidate.value, -candidate.trial, id)
         if len(self._elite) < ELITE:

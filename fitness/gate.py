@@ -167,7 +167,7 @@ class DuelGate(OpenGate):
         self.searched = self.dueled = 0  # case runs
         self._under_way: dict[int, int] = {}  # duel -> case runs of the batch that was asked for
         self._met: dict[object, dict[str, str]] = {}  # behaviour -> champion -> how their duel ended
-        self._provable = 0.0  # least gain that a duel could prove now
+        self._level = 0.0  # of the next duel, when somebody was last asked for
         self._queue: list[tuple[tuple[float, int], str]] = []  # heap of those that may challenge
         self._resting = False  # time is out or the run has ended: no duel is opened before a `resume`
 
@@ -223,7 +223,7 @@ class DuelGate(OpenGate):
         duel = Duel(self.reading, decision["level"], self.n_max)
         contest = Contest(decision["duel"], decision["challenger"], decision["champion"], duel)
         self.account.open()
-        self._provable = smallest_provable_gain(self.reading, self.account.level, self.n_max)
+        self._level = self.account.level
         self.contests[contest.number] = contest
         self.open.append(contest)
         self._meet(contest, "open")
@@ -280,14 +280,14 @@ class DuelGate(OpenGate):
             if self.reading.clipped:
                 gains = np.clip(gains, -self.reading.span, self.reading.span)
             hope = gains.mean() + OPTIMISM * gains.std(ddof=1) / math.sqrt(len(gains))
-            if hope < self._provable:
+            if hope < smallest_provable_gain(self.reading, self._level, self.n_max):
                 return
         heapq.heappush(self._queue, (candidate.order, candidate.id))
 
     def _requeue(self) -> None:
         """Ask again of everybody: the champion, or what is known of somebody, has changed."""
         self._queue.clear()
-        self._provable = smallest_provable_gain(self.reading, self.account.level, self.n_max)
+        self._level = self.account.level
         for candidate in self.candidates.by_id.values():
             self._enqueue(candidate)
 

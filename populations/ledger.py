@@ -11,6 +11,7 @@ import json
 import os
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -130,6 +131,8 @@ class GitLedger:
             if isinstance(error, OSError):
                 raise LedgerError(f"run {path}: cannot be opened: {error.strerror}") from error
             raise
+        finally:
+            _line.cache_clear()
 
     @classmethod
     def read(cls, path: Path | str) -> Self:
@@ -361,21 +364,11 @@ class GitLedger:
 
     def _history(self) -> tuple[list[str], list[str | None]]:
         """The commits of all events in git, and those of the variants that they are about."""
-        branch = next(
-            (name for name in (repository.EVENTS, repository.CLONED_EVENTS) if self._reader.find(name)), None
-        )
-        if branch is None:
-            return [], []
-        rows = repository.output(
-            self._git_dir, "rev-list", "--first-parent", "--parents", "--reverse", branch, "--"
-        )
-        commits: list[str] = []
-        abouts: list[str | None] = []
-        for row in rows.decode().splitlines():
-            commit, _, about = (*row.split(), None, None)[:3]
-            commits.append(str(commit))
-            abouts.append(about)
-        return commits, abouts
+        for branch in (repository.EVENTS, repository.CLONED_EVENTS):
+            if (tip := self._reader.find(branch)) is not None:
+                commits, abouts = _line(self._git_dir, tip[0])
+                return list(commits), list(abouts)
+        return [], []
 
     def _sort_out(self, lines: Sequence[bytes]) -> deque[dict[str, Json]]:
         """Split the journal: free proposals to those that wait; events that git lacks are returned."""
@@ -522,6 +515,19 @@ class GitLedger:
             for _, (decision, kept) in waiting
             if isinstance(kept, Proposal)
         ]
+
+
+@lru_cache(maxsize=1)  # a run is looked at before it is opened, and a hash commits to all before it
+def _line(git_dir: Path, tip: str) -> tuple[Sequence[str], Sequence[str | None]]:
+    """The commits up to `tip` by their first parents, oldest first, and the second parent of each."""
+    rows = repository.output(git_dir, "rev-list", "--first-parent", "--parents", "--reverse", tip, "--")
+    commits: list[str] = []
+    abouts: list[str | None] = []
+    for row in rows.decode().splitlines():
+        commit, _, about = (*row.split(), None, None)[:3]
+        commits.append(str(commit))
+        abouts.append(about)
+    return commits, abouts
 
 
 def _commit(files: Files, parents: Sequence[str], date: int, message: str) -> Commit:

@@ -92,7 +92,9 @@ def mean(scores: Iterable[float] | None) -> float | None:
 
 def one_line(value: Any) -> str:
     """Text without newlines and other control characters, safe in a commit's message."""
-    text = "".join(letter if letter.isprintable() else " " for letter in str(value))
+    text = str(value)
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(text.split())
 
 

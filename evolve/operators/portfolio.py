@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections import Counter, deque
 from collections.abc import Collection, Iterable
@@ -63,6 +64,7 @@ class Portfolio:
     def _reward(self, trial: Trial) -> float:
         if trial.value is None or not self._sorted:
             return 0.0
-        if any(trial.value <= self._values[parent] for parent in trial.parents if parent in self._values):
-            return 0.0
+        for parent in trial.parents:
+            if trial.value <= self._values.get(parent, -math.inf):
+                return 0.0
         return (bisect_left(self._sorted, trial.value) / len(self._sorted)) ** 2
