@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import replace
 
 from evolve.budget import Budget
 from evolve.history import History
 from evolve.landing import Landing
 from evolve.loop import Search
-from evolve.types import CaseKey, Evaluation, Executor, Files, Job, RunError
+from evolve.types import TURNS, CaseKey, Evaluation, Executor, Files, Job, RunError
 from fitness.gate import CHECK_PAIRS, draw, nonce_of, sealed_claim
 from fitness.problem import Problem
+from fitness.statistics import Reading
 
 CASES_A_JOB = 50  # small enough to spread over workers and to stop between, large enough to cost nothing
 
@@ -27,14 +29,23 @@ def run_cases(
 
     Raises RunError when the machinery failed on the same cases three times.
     """
+    both = run_jobs(executor, Job(files, tuple(cases)), stop, landing)
+    return None if both is None else both[0]
+
+
+def run_jobs(
+    executor: Executor, whole: Job, stop: Callable[[], object], landing: Landing | None = None
+) -> tuple[list[float], list[float]] | None:
+    """The same of a job's program and of its rival, if it has one."""
+    cases = whole.cases
     size = max(1, min(CASES_A_JOB, -(-len(cases) // (2 * executor.workers))))
-    jobs = [Job(files, tuple(cases[at : at + size])) for at in range(0, len(cases), size)]
+    jobs = [replace(whole, cases=cases[at : at + size]) for at in range(0, len(cases), size)]
 
     def submit(job: Job) -> Future[Evaluation]:
         return landing.submit(executor, job)[1] if landing is not None else executor.submit(job)
 
     waiting = {submit(job): (n, 1) for n, job in enumerate(jobs)}
-    scores: dict[int, tuple[float, ...]] = {}
+    landed: dict[int, Evaluation] = {}
     while waiting:
         if stop():
             for future in waiting:
@@ -44,12 +55,14 @@ def run_cases(
         for future in done:
             n, tries = waiting.pop(future)
             try:
-                scores[n] = future.result().scores
+                landed[n] = future.result()
             except RunError:
                 if tries == 3:
                     raise
                 waiting[submit(jobs[n])] = n, tries + 1
-    return [score for n in range(len(jobs)) for score in scores[n]]
+    sides = [landed[n] for n in range(len(jobs))], [landed[n].rival for n in range(len(jobs))]
+    own, rival = ([score for each in side if each is not None for score in each.scores] for side in sides)
+    return own, rival
 
 
 def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) -> None:
@@ -62,12 +75,20 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
     nonce = nonce_of(history.start.decision)
     cases = [CaseKey("sealed", draw(nonce, "sealed", n)) for n in range(problem.sealed_cases)]
     scores: dict[str, list[float]] = {}
-    for id in dict.fromkeys((history.champion, history.seed)):
-        files = parts.ledger.variant(id).files
-        found = run_cases(parts.executor, files, cases, stop, parts.landing)
-        if found is None:
+    ids = list(dict.fromkeys((history.champion, history.seed)))
+    programs = [parts.ledger.variant(id).files for id in ids]
+    runs = len(ids)
+    if problem.resource is not None and len(ids) == 2:
+        job = Job(programs[0], tuple(cases), rival=programs[1])
+        if (both := run_jobs(parts.executor, job, stop, parts.landing)) is None:
             return
-        scores[id] = found
+        scores, runs = dict(zip(ids, both, strict=True)), TURNS
+    else:
+        for id, files in zip(ids, programs, strict=True):
+            found = run_cases(parts.executor, files, cases, stop, parts.landing)
+            if found is None:
+                return
+            scores[id] = found
     decision = {
         "opening": history.openings + 1,
         "champion": history.champion,
@@ -76,8 +97,9 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
         "seen": history.openings > 0,
     }
     champion, seed = scores[history.champion], scores[history.seed]
-    claimed = sealed_claim(champion, seed if history.champion != history.seed else None, problem.sign)
-    measured = {"champion": champion, "seed": seed, "ran": len(cases) * len(scores), **claimed}
+    reading = Reading.from_json(history.start.decision["reading"])
+    claimed = sealed_claim(champion, seed if len(ids) == 2 else None, problem.sign, reading.differences)
+    measured = {"champion": champion, "seed": seed, "ran": len(cases) * runs, **claimed}
     search.append("sealed", decision, measured, variant=history.champion)
 
 
@@ -90,10 +112,13 @@ def reserve(problem: Problem, workers: int, budget: Budget) -> Callable[[History
         case = max(history.variants[id].seconds_a_case for id in {history.seed, history.champion})
         if problem.claim == "artifact":
             return 0.2
-        sealed = (1 + (history.champion != history.seed)) * problem.sealed_cases * case
-        check = 2 * CHECK_PAIRS * case
+        pair = 2 if problem.resource is None else TURNS
+        sealed = (pair if history.champion != history.seed else 1) * problem.sealed_cases * case
+        check = pair * CHECK_PAIRS * case
         duel = (
-            min(2 * history.start.measured["n_max"] * case, 0.05 * budget.seconds * workers) if duels else 0.0
+            min(pair * history.start.measured["n_max"] * case, 0.05 * budget.seconds * workers)
+            if duels
+            else 0.0
         )
         return 0.3 + 1.15 * (sealed + check + duel) / workers
 

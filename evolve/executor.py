@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
 from evolve.types import Evaluation, Fitness, Job, RunError
 
 START_SECONDS = 60.0  # for the first worker, on a machine that is busy
+
+
+def cores() -> list[int]:
+    """One logical processor of each core that this process may use: a slot for each worker."""
+    found: dict[str, int] = {}
+    for processor in sorted(os.sched_getaffinity(0)):
+        siblings = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
+        found.setdefault(siblings.read_text() if siblings.exists() else str(processor), processor)
+    return list(found.values())
 
 
 class LocalExecutor:

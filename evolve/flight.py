@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Thread
 from typing import Any
 
 from evolve.landing import Landing
-from evolve.types import Batch, Evaluation, Executor, Job, Json, Proposal, RunError
+from evolve.types import TURNS, Batch, Evaluation, Executor, Job, Json, Proposal, RunError
 
 
 @dataclass(slots=True, eq=False)
@@ -30,9 +30,31 @@ class Duel:
     """A batch of pairs under way; both sides run again when the machinery failed on either."""
 
     batch: Batch
-    jobs: Mapping[str, Job]  # side -> job; a side whose scores are known has none
+    jobs: Mapping[
+        str, Job
+    ]  # side -> job; a side whose scores are known, or that is another's rival, has none
     landed: dict[str, Evaluation | RunError] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=lambda: {"challenger": 0, "champion": 0})
+
+    @property
+    def runs(self) -> int:
+        """Runs that a pair takes."""
+        return sum(1 if job.rival is None else TURNS for job in self.jobs.values())
+
+    def part(self) -> None:
+        """Give each side a job of its own: when the machinery fails again, it is known on which."""
+        if (rival := (job := self.jobs["challenger"]).rival) is not None:
+            self.jobs = {
+                "challenger": replace(job, rival=None),
+                "champion": replace(job, files=rival, rival=None),
+            }
+
+    def sides(self) -> Iterator[tuple[str, Evaluation | RunError]]:
+        """What landed for each side."""
+        for side, result in self.landed.items():
+            yield side, result
+            if isinstance(result, Evaluation) and result.rival is not None:
+                yield "champion", result.rival
 
 
 Task = Attempt | Duel

@@ -24,7 +24,8 @@ MOST_BYTES = 4 << 20  # of the file, before it is written anew without what the 
 def job_key(job: Job) -> str:
     """Names a job by its program and its cases."""
     cases = hashlib.sha256(repr([tuple(case) for case in job.cases]).encode()).hexdigest()
-    return f"{tree_id(job.files)}-{cases[:16]}"
+    rival = "" if job.rival is None else f"-{tree_id(job.rival)}"
+    return f"{tree_id(job.files)}-{cases[:16]}{rival}"
 
 
 class Landing:
@@ -109,6 +110,8 @@ def _encode(key: str, evaluation: Evaluation) -> bytes:
     record: dict[str, Json] = {"key": key, **evaluation_record(evaluation)}
     if evaluation.answers:
         record["answers"] = [a and base64.b64encode(a).decode() for a in evaluation.answers]
+    if evaluation.rival is not None:
+        record["rival"] = evaluation_record(evaluation.rival)
     return json.dumps(record).encode() + b"\n"
 
 
@@ -118,4 +121,4 @@ def _decode(line: bytes) -> Evaluation:
     if evaluation is None:
         raise ValueError("no scores")
     answers = tuple(a and base64.b64decode(a) for a in record.get("answers", ()))
-    return replace(evaluation, answers=answers)
+    return replace(evaluation, answers=answers, rival=evaluation_of(record.get("rival", {})))

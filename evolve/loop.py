@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
@@ -84,6 +84,7 @@ class Parts:
     worst: float  # raw score of a case that failed
     search_cases: tuple[CaseKey, ...]
     artifact: bool = False  # the answer is the result: keep it
+    in_turn: bool = False  # the sides of a duel take turns in one job: what they use is compared
     session: Mapping[str, Json] | None = None  # what the `resume` event measures; None: the run is new
     landing: Landing | None = None  # keeps what a kill would lose between a worker and the ledger
     clock: Clock = field(default_factory=Clock)
@@ -186,6 +187,9 @@ class Search:
             if batch.known is None:
                 sides["champion"] = batch.champion
             jobs = {side: Job(self.parts.ledger.variant(id).files, batch.cases) for side, id in sides.items()}
+            if self.parts.in_turn:
+                rival = jobs.pop("champion").files
+                jobs = {"challenger": replace(jobs["challenger"], rival=rival)}
             duel = Duel(batch, jobs)
             for side, job in jobs.items():
                 self.flight.add(duel, job, side)
@@ -359,16 +363,17 @@ class Search:
             duel.retries[side] += 1
         if errors and max(duel.retries.values()) <= MOST_RETRIES:
             duel.landed.clear()  # both sides again: a side that could provoke a failure must not gain by it
+            duel.part()
             for side, job in duel.jobs.items():
                 self.flight.add(duel, job, side)
             return
         batch, scores, failures = duel.batch, {}, {}
-        for side, result in duel.landed.items():
+        for side, result in duel.sides():
             lost = self._lost(len(batch.cases), result) if isinstance(result, RunError) else result
             scores[side] = list(lost.scores)
             if failed := failures_record(lost):
                 failures[side] = failed
-        ran = len(batch.cases) * len(duel.jobs)
+        ran = len(batch.cases) * duel.runs
         if batch.known is not None:
             scores["champion"] = list(batch.known)
         decision = {

@@ -13,7 +13,7 @@ from types import FrameType
 
 from evolve.budget import Budget, Clock
 from evolve.claim import open_sealed, reserve
-from evolve.executor import LocalExecutor
+from evolve.executor import LocalExecutor, cores
 from evolve.history import History
 from evolve.landing import Landing
 from evolve.loop import Parts, search
@@ -108,13 +108,19 @@ def run(
     problem = load(options.problem)
     stop = Stop()
 
+    slots = cores() if problem.resource is not None else []
+    if slots and (options.workers or 1) > len(slots):
+        expected = f"at most {len(slots)}, a core each, as {problem.name} scores what programs use"
+        raise BadInput("--workers", expected, f"{options.workers}")
+    free = itertools.cycle(slots or [None])
+
     def worker() -> Fitness:
-        return Worker(problem, options.sandbox, trusted=options.trust)
+        return Worker(problem, options.sandbox, trusted=options.trust, core=next(free))
 
     with stop.listening():
         if executor is not None:
             return _run(options, problem, budget, clock, executor, stop, listeners)
-        own = LocalExecutor(worker, options.workers or os.cpu_count() or 1)
+        own = LocalExecutor(worker, options.workers or len(slots) or os.cpu_count() or 1)
         try:
             return _run(options, problem, budget, clock, own, stop, listeners)
         finally:
@@ -190,6 +196,7 @@ def _run(
             worst=problem.worst,
             search_cases=search_cases,
             artifact=problem.claim == "artifact",
+            in_turn=problem.resource is not None,
             session=here if inspected is None else None,
             landing=landing,
             clock=clock,

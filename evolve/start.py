@@ -45,7 +45,9 @@ def changes(start: Event, problem: Problem, seed: int, gate: str) -> list[str]:
 
 def identity(problem: Problem, seed: int, gate: str, parent: str | None) -> dict[str, Json]:
     """What makes a run the run that it is: its draws follow from this, so it holds nothing measured."""
-    reading, _ = choose_reading(problem.claim, problem.range, problem.difference_range, problem.margin)
+    reading, _ = choose_reading(
+        problem.claim, problem.range, problem.difference_range, problem.margin, problem.resource
+    )
     return {
         "schema": SCHEMA,
         "problem": {"name": problem.name, "digest": problem.digest},
@@ -86,7 +88,7 @@ def inspect_seed(
     require_scores(problem, evaluation)
     scores = {repeat.scores for repeat in repeats}
     seconds = sum(evaluation.seconds) / len(evaluation.seconds)
-    return Inspected(evaluation, len(scores) == 1, seconds)
+    return Inspected(evaluation, len(scores) == 1 and problem.resource is None, seconds)
 
 
 def begin(

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 
 SCHEMA = 1  # version of the events' layout; a run of a newer one is refused, not guessed at
 
+TURNS = 4  # runs of a case where two programs take turns, A B B A
+
 Json = Any  # what strict JSON can hold: None, bool, int, finite float, str, list, dict with str keys
 Files = Mapping[str, bytes]  # relative posix path -> content
 Claim = Literal["artifact", "cases", "tasks"]
@@ -165,6 +167,7 @@ class Evaluation:
     metrics: Mapping[str, float] = field(default_factory=dict)  # means over the cases that have them
     feedback: str = ""  # what the evaluator says to a mutator
     answers: tuple[bytes | None, ...] = ()  # encoded, only where the job asked to keep them
+    rival: Evaluation | None = None  # of the job's second program, if it had one
 
     @property
     def failed(self) -> bool:
@@ -184,6 +187,9 @@ class Job:
     files: Files
     cases: tuple[CaseKey, ...]
     keep_answers: bool = False
+    rival: Files | None = (
+        None  # a second program, in turn with the first on each case: what it uses is compared
+    )
 
 
 class Fitness(Protocol):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evolve.types import BadInput, CaseKey, Evaluation, Files, Fitness, Job
+from evolve.types import TURNS, BadInput, CaseKey, Evaluation, Files, Fitness, Job
 from fitness.account import Account
 from fitness.problem import Problem
 from fitness.statistics import (
@@ -97,15 +97,19 @@ def check(
     fresh = tuple(CaseKey("check", i) for i in range(count))
     scores = fitness.evaluate(Job(problem.seed_files, fresh)).scores if fresh else whole.scores
     spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
-    difference_sd, difference_from = _difference_sd(problem, fitness, mutants, fresh, scores, case_seconds)
 
-    reading, reason = choose_reading(problem.claim, problem.range, problem.difference_range, problem.margin)
+    reading, reason = choose_reading(
+        problem.claim, problem.range, problem.difference_range, problem.margin, problem.resource
+    )
+    difference_sd, difference_from = _difference_sd(
+        problem, reading, fitness, mutants, fresh, scores, case_seconds
+    )
     duel_level = Account(problem.alpha, problem.duels, problem.error).level
     n_max = problem.n_max or choose_n_max(
         case_seconds=case_seconds, search_cases=len(search), trials=None, seconds=seconds, workers=workers
     )
     scale = abs(whole.mean) or reading.span
-    gains = [(share, share * scale) for share in GAINS]
+    gains = [(share, math.log1p(share) if reading.ratio else share * scale) for share in GAINS]
     trial_seconds = case_seconds * len(search)
     sealed_seconds = 2 * problem.sealed_cases * case_seconds / workers
     left = max(seconds - sealed_seconds, 0.0) * (1.0 if artifact else 1 - DUELS_SHARE)
@@ -148,6 +152,7 @@ def require_scores(problem: Problem, evaluation: Evaluation) -> None:
 
 def _difference_sd(
     problem: Problem,
+    reading: Reading,
     fitness: Fitness,
     mutants: Sequence[Files],
     fresh: tuple[CaseKey, ...],
@@ -157,6 +162,8 @@ def _difference_sd(
     """Standard deviation of one paired difference, and how it was found."""
     if not fresh:
         return 0.0, "an artifact needs no draws"
+    if reading.ratio:
+        return _noise_in_turn(problem, reading, fitness, fresh, case_seconds), "the seed in turn with itself"
     spread = statistics.stdev(seed_scores)
     affordable = int(MUTANT_SECONDS / max(case_seconds * len(mutants), 1e-9))
     pairs = min(max(affordable, 5), len(fresh))
@@ -176,6 +183,17 @@ def _difference_sd(
     if problem.difference_range is not None:
         bound = min(bound, problem.difference_range[1])
     return bound, "as if scores of two programs on one case had nothing in common: the worst case"
+
+
+def _noise_in_turn(
+    problem: Problem, reading: Reading, fitness: Fitness, fresh: tuple[CaseKey, ...], case_seconds: float
+) -> float:
+    """Standard deviation of the log ratio of a program to itself: what is left of the machine's noise."""
+    pairs = min(max(int(MUTANT_SECONDS / max(TURNS * case_seconds, 1e-9)), 5), len(fresh))
+    both = fitness.evaluate(Job(problem.seed_files, fresh[:pairs], rival=problem.seed_files))
+    assert both.rival is not None
+    ratios = map(reading.difference, both.scores, both.rival.scores)
+    return statistics.stdev(ratios)
 
 
 def _skew(scores: Sequence[float]) -> float:

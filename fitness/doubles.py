@@ -76,7 +76,8 @@ class SyntheticFitness:
             time.sleep(self._seconds * len(job.cases))
         count = len(job.cases)
         scores = tuple(self._score(job.files, key) for key in job.cases)
-        return Evaluation(scores, (None,) * count, (self._seconds,) * count)
+        rival = None if job.rival is None else self.evaluate(Job(job.rival, job.cases))
+        return Evaluation(scores, (None,) * count, (self._seconds,) * count, rival=rival)
 
     def interrupt(self) -> None:
         """Nothing runs long."""
@@ -114,7 +115,7 @@ class _Counted:
 def _run_one(
     answer: Callable[..., Any], entry: Callable[..., Any], case: Json, limits: Limits, call: _Counted
 ) -> Outcome:
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     data = None
     try:
         result = answer(case, entry, call)
@@ -125,8 +126,8 @@ def _run_one(
     else:
         data, failure = _encoded(result, limits)
         failure = call.failure or failure
-    seconds = time.perf_counter() - start
-    return Outcome(None if failure else data, failure, seconds, calls=call.made)
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    return Outcome(None if failure else data, failure, seconds, cpu, call.made)
 
 
 def _encoded(result: Any, limits: Limits) -> tuple[bytes | None, Failure | None]:

@@ -7,8 +7,9 @@ import importlib.machinery
 import importlib.util
 import math
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
 
@@ -20,6 +21,7 @@ from evolve.types import (
     Evaluation,
     EvaluatorError,
     Failure,
+    Files,
     Job,
     Json,
     Outcome,
@@ -31,6 +33,7 @@ from sandbox import values
 
 FEEDBACK_CHARACTERS = 1000
 FAILURES_SHOWN = 3
+TIMEOUTS = 3  # in a row, of one program: then the rest is not tried
 
 
 class ProblemFitness:
@@ -53,6 +56,8 @@ class ProblemFitness:
     def evaluate(self, job: Job) -> Evaluation:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
         problem = self._problem
+        if problem.resource is not None:
+            return self._in_turn(job)
         made = [self._case(key) for key in job.cases]
         cases, visible = [case for case, _ in made], [shown for _, shown in made]
         calls = _Calls(self._rules, cases) if self._rules.handlers else None
@@ -62,19 +67,45 @@ class ProblemFitness:
             self._judged(case, outcome, calls, position)
             for position, (case, outcome) in enumerate(zip(cases, outcomes, strict=True))
         ]
-        return Evaluation(
-            scores=tuple(verdict.score for verdict in judged),
-            failures=tuple(verdict.failure for verdict in judged),
-            seconds=tuple(outcome.seconds for outcome in outcomes),
-            metrics=_means([verdict.metrics for verdict in judged]),
-            feedback=_feedback(judged),
-            answers=tuple(
-                None if verdict.failure else outcome.answer
-                for verdict, outcome in zip(judged, outcomes, strict=True)
-            )
-            if job.keep_answers
-            else (),
-        )
+        return _evaluation(judged, outcomes, job.keep_answers)
+
+    def _in_turn(self, job: Job) -> Evaluation:
+        """Each run a job of the sandbox of its own, so that what it uses is known exactly.
+
+        With a rival: A B B A or B A A B on each case, as the case's draw decides, so that whatever drifts or
+        warms up favours nobody; a side's score is the geometric mean of its two.
+        """
+        programs = [job.files] if job.rival is None else [job.files, job.rival]
+        judged: list[list[_Judged]] = [[] for _ in programs]
+        outcomes: list[list[Outcome]] = [[] for _ in programs]
+        for key in job.cases:
+            case, visible = self._case(key)
+            first = key.seed & 1
+            order = (0,) if job.rival is None else (first, 1 - first, 1 - first, first)
+            runs: list[list[tuple[_Judged, Outcome]]] = [[] for _ in programs]
+            for side in order:
+                runs[side].append(self._once(programs[side], case, visible, judged[side]))
+            for side, both in enumerate(runs):
+                judged[side].append(_mean_of(*(verdict for verdict, _ in both)))
+                outcomes[side].append(both[-1][1])
+        whole = [_evaluation(*each, job.keep_answers) for each in zip(judged, outcomes, strict=True)]
+        return whole[0] if job.rival is None else replace(whole[0], rival=whole[1])
+
+    def _once(
+        self, files: Files, case: Json, visible: Json, before: Sequence[_Judged]
+    ) -> tuple[_Judged, Outcome]:
+        """One run on one case; not tried any more after timeouts in a row on the cases before."""
+        last = [verdict.failure.kind if verdict.failure else "" for verdict in before[-TIMEOUTS:]]
+        if last == ["timeout"] * TIMEOUTS:
+            failure = Failure("timeout", f"{TIMEOUTS} times in a row: the rest was not tried")
+            return self._failed(failure), Outcome(None, failure)
+        calls = _Calls(self._rules, [case]) if self._rules.handlers else None
+        program = Program(files, self._problem.entry, self._problem.harness)
+        call = calls.handle if calls else None
+        start = time.monotonic()
+        (outcome,) = self._sandbox.run(program, [visible], self._problem.limits, call)
+        took = time.monotonic() - start  # what plans and reserves must reckon with
+        return self._judged(case, outcome, calls, 0), replace(outcome, seconds=took)
 
     def interrupt(self) -> None:
         """Nothing: whoever runs this in a process of its own can end that."""
@@ -99,7 +130,9 @@ class ProblemFitness:
             answer = values.decode(outcome.answer, self._problem.limits.output_bytes)
         except ValueError as error:
             return self._failed(Failure("invalid_answer", str(error)))
-        state = (calls.state(position),) if calls else ()
+        state: tuple[Any, ...] = (calls.state(position),) if calls else ()
+        if self._problem.resource is not None:
+            state += (outcome.cpu_seconds if self._problem.resource == "cpu" else outcome.seconds,)
         try:
             said = _trusted("score", self._rules.score, case, answer, *state)
         except ValueError as error:  # it may quote the answer
@@ -111,6 +144,10 @@ class ProblemFitness:
         if bounds is not None and not bounds[0] <= verdict.score <= bounds[1]:
             detail = f"its score {verdict.score:.6g} is outside [{bounds[0]:g}, {bounds[1]:g}]"
             return self._failed(Failure("out_of_range", detail))
+        if self._problem.resource is not None and verdict.score <= 0:
+            raise EvaluatorError(
+                f"evaluate.py: score returned {verdict.score:g}, which no ratio can be made of"
+            )
         return verdict
 
     def _failed(self, failure: Failure) -> _Judged:
@@ -247,6 +284,31 @@ class _Judged:
     failure: Failure | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     feedback: str = ""
+
+
+def _mean_of(*runs: _Judged) -> _Judged:
+    """One run as it is; of several the first failure, else their geometric mean."""
+    failed = next((run for run in runs if run.failure is not None), None)
+    if failed is not None or len(runs) == 1:
+        return failed or runs[0]
+    score = math.exp(sum(math.log(run.score) for run in runs) / len(runs))
+    return _Judged(score, None, _means([run.metrics for run in runs]), runs[0].feedback)
+
+
+def _evaluation(judged: Sequence[_Judged], outcomes: Sequence[Outcome], keep_answers: bool) -> Evaluation:
+    return Evaluation(
+        scores=tuple(verdict.score for verdict in judged),
+        failures=tuple(verdict.failure for verdict in judged),
+        seconds=tuple(outcome.seconds for outcome in outcomes),
+        metrics=_means([verdict.metrics for verdict in judged]),
+        feedback=_feedback(judged),
+        answers=tuple(
+            None if verdict.failure else outcome.answer
+            for verdict, outcome in zip(judged, outcomes, strict=True)
+        )
+        if keep_answers
+        else (),
+    )
 
 
 def _read(said: Any) -> _Judged:

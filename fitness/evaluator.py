@@ -47,6 +47,8 @@ def main() -> None:
 
 def _open(setup: Json) -> ProblemFitness:
     problem = wire.unpack_problem(setup["problem"])
+    if setup["core"] is not None:
+        os.sched_setaffinity(0, {setup["core"]})  # the sandbox inherits it
     sandbox = open_sandbox(setup["sandbox"], problem.packages, trusted=setup["trusted"])
     try:
         return ProblemFitness(problem, sandbox)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evolve.types import Batch, CaseKey, Decision, Event, Json, Split
+from evolve.types import TURNS, Batch, CaseKey, Decision, Event, Json, Split
 from fitness.account import Account
 from fitness.candidates import Candidate, Candidates
 from fitness.intervals import Interval, mean_interval
@@ -88,6 +88,7 @@ class OpenGate:
         self.candidates = Candidates()
         self.line: list[str] = []  # champions in order, the undone ones taken out; the last one reigns
         self.sign = 1
+        self.reading = Reading("exact")
         self.margin = 0.0
         self.last = -1  # index of the newest event
 
@@ -97,6 +98,7 @@ class OpenGate:
         match event.kind:
             case "start":
                 self.sign = -1 if event.decision["direction"] == "minimise" else 1
+                self.reading = Reading.from_json(event.decision["reading"])
             case "trial":
                 self._trial(event)
             case "promotion":
@@ -157,7 +159,6 @@ class DuelGate(OpenGate):
     def __init__(self) -> None:
         super().__init__()
         self.nonce = ""
-        self.reading = Reading("exact")
         self.account = Account()
         self.n_max = self.batch = 0
         self.repeatable = False
@@ -201,7 +202,6 @@ class DuelGate(OpenGate):
     def _start(self, event: Event) -> None:
         decision, measured = event.decision, event.measured
         self.nonce = nonce_of(decision)
-        self.reading = Reading.from_json(decision["reading"])
         self.margin = self.reading.margin
         self.account = Account(**decision["account"])
         self.n_max, self.batch = measured["n_max"], measured["batch"]
@@ -239,11 +239,15 @@ class DuelGate(OpenGate):
             return  # it was under way when its duel was overtaken
         pairs = list(zip(measured["challenger"], measured["champion"], strict=True))
         if decision["phase"] == "check":
-            contest.checks += [self.sign * (challenger - champion) for challenger, champion in pairs]
+            contest.checks += [self.reading.difference(self.sign * a, self.sign * b) for a, b in pairs]
             return
         contest.received += len(pairs)
-        for challenger, champion in pairs:
+        failures = measured.get("failures", {})
+        failed, excused = failures.get("challenger", {}), failures.get("champion", {})
+        for n, (challenger, champion) in enumerate(pairs):
             contest.duel.add(self.sign * challenger, self.sign * champion)
+            if self.reading.ratio and str(n) in failed and str(n) not in excused:
+                contest.duel.give_up()  # a clipped ratio prices failures low: none buys speed
         if self.repeatable:
             self._know(contest.champion, decision["first"], event)
 
@@ -276,7 +280,7 @@ class DuelGate(OpenGate):
         if candidate.value <= champion.value or self.reading.kind == "exact":
             return
         if self.reading.kind != "signed_rank" and len(candidate.scores) > 1:
-            gains = candidate.scores - champion.scores
+            gains = self.reading.differences(candidate.scores, champion.scores)
             if self.reading.clipped:
                 gains = np.clip(gains, -self.reading.span, self.reading.span)
             hope = gains.mean() + OPTIMISM * gains.std(ddof=1) / math.sqrt(len(gains))
@@ -379,17 +383,22 @@ class DuelGate(OpenGate):
 
     # ------------------------------------------------------------------------------------ gathering pairs
 
+    @property
+    def _pair_runs(self) -> int:
+        """Case runs of a pair: where ratios are read, the sides take turns, so that drift cancels."""
+        return TURNS if self.reading.ratio else 2
+
     def ask(self, finishing: bool = False) -> Batch | None:
         """The next batch of pairs to evaluate, if one may start now: one at a time a duel, in draw order.
 
         Duels take at most 40 % of all case runs; `finishing`, the best one may take a whole duel more.
         Check pairs are never refused: a promotion that was announced is owed them.
         """
-        reserve = 2 * (self.n_max + CHECK_PAIRS) if finishing else 0
+        reserve = self._pair_runs * (self.n_max + CHECK_PAIRS) if finishing else 0
         for contest in sorted(self.open, key=lambda each: self.candidates.by_id[each.challenger].order):
             if contest.number not in self._under_way and contest.wants > 0:
                 batch = self._next_batch(contest)
-                cost = len(batch.cases) * (1 if batch.known is not None else 2)
+                cost = len(batch.cases) * (1 if batch.known is not None else self._pair_runs)
                 spent = self.dueled + sum(self._under_way.values()) + cost
                 owed = contest.promotion is not None
                 if owed or spent <= SHARE / (1 - SHARE) * self.searched + reserve:

@@ -9,7 +9,7 @@ and `verify` computes them again.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,14 +66,20 @@ def _t_quantile(freedom: int) -> float:
 
 
 def sealed_claim(
-    champion: Sequence[float], seed: Sequence[float] | None, sign: int
+    champion: Sequence[float],
+    seed: Sequence[float] | None,
+    sign: int,
+    differences: Callable[[Floats, Floats], Floats] = np.subtract,
 ) -> dict[str, float | Interval | None]:
     """What the sealed draws say: the champion's mean, its gain over the seed, and their 95 % intervals.
 
     Raw scores, paired, in draw order; `seed` is None where it is the champion, and the gain is None then. The
-    gain is oriented by `sign` (+1 maximise, -1 minimise): positive is better.
+    gain is oriented by `sign` (+1 maximise, -1 minimise): positive is better. `differences`: those of the
+    reading, of oriented scores.
     """
-    gains = None if seed is None else sign * (np.asarray(champion, float) - np.asarray(seed, float))
+    gains = None
+    if seed is not None:
+        gains = differences(sign * np.asarray(champion, float), sign * np.asarray(seed, float))
     return {
         "confirmed": float(np.mean(champion)),
         "interval": mean_interval(champion),

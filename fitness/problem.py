@@ -16,6 +16,7 @@ from fitness.nearest import one_of
 
 GALLERY = Path(__file__).resolve().parent.parent / "seeds"  # installs beside this package
 Pair = tuple[float, float]
+Resource = Literal["cpu", "wall"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,8 @@ class Problem:
     worst: float  # the score of a failing case
     range: Pair | None  # a score outside is a failure
     difference_range: Pair | None  # [-x, x] in which a promotion's mean difference is claimed
-    margin: float  # differences up to this are not worth a promotion
+    margin: float  # differences up to this are not worth a promotion; in per cent where a resource is scored
+    resource: Resource | None  # what `score` is told that a run used, in seconds; ratios are claimed then
     packages: tuple[str, ...]  # importable inside the sandbox and by evaluate.py, besides numpy
     editable: tuple[str, ...]  # globs over the program's paths; `*` crosses folders
     best_known: float | None  # never shown to a mutator
@@ -92,6 +94,7 @@ def load(problem: str | Path) -> Problem:
         range=table.range,
         difference_range=table.difference_range,
         margin=table.margin,
+        resource=table.resource,
         packages=table.packages,
         editable=table.editable,
         best_known=table.best_known,

@@ -29,6 +29,7 @@ BETS = (0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.9
 OPTIMISM = 1.64  # standard errors granted to a challenger before it is given up
 FIRST_LOOK, LOOK_EVERY = 12, 4  # pairs; when futility is asked: any stop is valid, rarer ones guard power
 DEAR_PAIRS, MOST_PAIRS, BUDGET_SHARE = 200, 5000, 0.05  # see choose_n_max
+FACTOR = math.log(2)  # at which log ratios are clipped where the problem says nothing else
 
 Floats = NDArray[np.float64]
 Verdict = Literal["promoted", "futile", "budget"]
@@ -44,9 +45,12 @@ class Reading:
     """
 
     kind: Literal["bounded", "pass_fail", "signed_rank", "exact"]
-    span: float = 1.0  # in the problem's unit; ignored by signed_rank and exact
-    margin: float = 0.0  # in the problem's unit, > 0: more than this is asked; < 0: non-inferiority
+    span: float = 1.0  # in the unit of D; ignored by signed_rank and exact
+    margin: float = 0.0  # in the unit of D, > 0: more than this is asked; < 0: non-inferiority
     clipped: bool = False
+    ratio: bool = (
+        False  # D is the logarithm of the scores' ratio; else their difference, in the problem's unit
+    )
 
     @property
     def says(self) -> str:
@@ -57,16 +61,39 @@ class Reading:
             return "typically better (sign-symmetric)"
         if self.kind == "pass_fail":
             return "solves more"
+        if self.ratio:
+            return f"better in the mean log ratio (clipped at a factor of {math.exp(self.span):.3g})"
         return f"better in the clipped mean (+-{self.span:g})" if self.clipped else "better on average"
+
+    def differences(self, challenger: Floats, champion: Floats) -> Floats:
+        """D of oriented scores, pair by pair, not clipped; positive where the challenger is better.
+
+        Raises ValueError where a ratio has no logarithm.
+        """
+        if not self.ratio:
+            return challenger - champion
+        if (challenger * champion <= 0).any():
+            raise ValueError("scores: expected numbers other than 0 and of one sign")
+        return np.sign(challenger) * np.log(challenger / champion)
+
+    def difference(self, challenger: float, champion: float) -> float:
+        """D of one pair; see `differences`."""
+        if not self.ratio:
+            return challenger - champion
+        if challenger * champion <= 0:
+            raise ValueError(f"scores: expected two of one sign, got {challenger:g} and {champion:g}")
+        return math.copysign(1.0, challenger) * math.log(challenger / champion)
 
     def as_json(self) -> dict[str, Json]:
         """The reading as it stands in the start event."""
-        return asdict(self)
+        data = asdict(self)
+        return data if self.ratio else {key: data[key] for key in data if key != "ratio"}
 
     @staticmethod
     def from_json(data: Mapping[str, Json]) -> Reading:
         """The reading of a start event."""
-        return Reading(data["kind"], float(data["span"]), float(data["margin"]), bool(data["clipped"]))
+        span, margin = float(data["span"]), float(data["margin"])
+        return Reading(data["kind"], span, margin, bool(data["clipped"]), bool(data.get("ratio", False)))
 
 
 def choose_reading(
@@ -74,14 +101,22 @@ def choose_reading(
     score_range: tuple[float, float] | None,
     difference_range: tuple[float, float] | None,
     margin: float = 0.0,
+    resource: str | None = None,
 ) -> tuple[Reading, str]:
     """The reading that fits what the problem declares, and the reason in one sentence.
 
+    `margin` in the problem's unit, in per cent where a `resource` is scored.
     Raises BadInput for claim `cases` without any range: ranks do not speak of averages (a rare catastrophe is
     one rank among many).
     """
     if claim == "artifact":
         return Reading("exact", margin=margin), "the answer itself is the result and is scored exactly"
+    if resource is not None:
+        span = FACTOR if difference_range is None else difference_range[1]
+        return (
+            Reading("bounded", span, math.log1p(margin / 100), clipped=True, ratio=True),
+            f"{resource} is scored: log ratios, clipped at a factor of {math.exp(span):.3g}",
+        )
     hard = math.inf if score_range is None else score_range[1] - score_range[0]
     if difference_range is not None and difference_range[1] < hard:
         span = difference_range[1]
@@ -125,13 +160,17 @@ class Duel:
         """Logarithm of the e-value after `n` pairs."""
         return math.log(sum(self._wealth))
 
+    def give_up(self) -> None:
+        """End it without a promotion, whatever the pairs said: any stop is valid."""
+        self.verdict = self.verdict or "futile"
+
     def add(self, challenger: float, champion: float) -> Verdict | None:
         """Count one pair of oriented scores; the verdict, once there is one (pairs after it are not counted).
 
         O(log n) comparisons. Raises ValueError for a difference that is not finite or outside the range.
         """
         if self.verdict is None:
-            g = self._step(challenger - champion)
+            g = self._step(self.reading.difference(challenger, champion))
             self.n += 1
             self._wealth = [wealth * (1.0 + bet * g) for wealth, bet in zip(self._wealth, BETS, strict=True)]
             self._total += g

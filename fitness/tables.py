@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 
 from evolve.types import BadInput, Claim, Limits
 from fitness.nearest import one_of
+from fitness.problem import Resource
+from fitness.statistics import FACTOR
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_-]*"  # of a problem: it names runs
 Pair = tuple[float, float]
@@ -63,6 +65,7 @@ class Table(_Strict):
     range: Pair | None = _Pair
     difference_range: Pair | None = _Pair
     margin: float = Field(default=0.0, ge=0)
+    resource: Resource | None = None
     packages: tuple[str, ...] = Field(default=(), strict=False)
     editable: tuple[str, ...] = Field(default=("*.py",), strict=False)
     best_known: float | None = None
@@ -141,11 +144,14 @@ def _check(table: Table) -> None:
         low, high = table.difference_range
         if not (high > 0 and low == -high):
             raise BadInput(at + "difference_range", "[-x, x] with x > 0", str([low, high]))
-    if table.claim == "cases" and table.range is None and table.difference_range is None:
+    bounded = table.range is not None or table.difference_range is not None or table.resource is not None
+    if table.claim == "cases" and not bounded:
         raise BadInput(
             at + "range", "range or difference_range for claim 'cases' (averages need one)", "neither"
         )
-    if table.margin >= _span(table):
+    if table.resource is not None:
+        _check_resource(table)
+    if _margin(table) >= _span(table):
         raise BadInput(
             at + "margin", f"less than the greatest difference {_span(table):g}", f"{table.margin:g}"
         )
@@ -158,8 +164,26 @@ def _check(table: Table) -> None:
         raise BadInput(at + "cases.sealed", "at least 2 cases for the final claim", str(table.cases.sealed))
 
 
+def _check_resource(table: Table) -> None:
+    """Ratios need positive scores, and draws: what a run takes is no exact answer."""
+    at = "problem.toml: "
+    if table.claim == "artifact":
+        raise BadInput(at + "claim", "cases or tasks, where a resource is scored", "artifact")
+    if table.worst <= 0:
+        raise BadInput(at + "worst", "a number above 0, where a resource is scored", f"{table.worst:g}")
+    if table.range is not None and table.range[0] < 0:
+        raise BadInput(at + "range", "[low, high] from 0, where a resource is scored", str(list(table.range)))
+
+
+def _margin(table: Table) -> float:
+    """In the unit of paired differences."""
+    return table.margin if table.resource is None else math.log1p(table.margin / 100)
+
+
 def _span(table: Table) -> float:
     """The greatest difference between two scores that the table allows."""
     if table.difference_range is not None:
         return table.difference_range[1]
+    if table.resource is not None:
+        return FACTOR
     return table.range[1] - table.range[0] if table.range is not None else math.inf

@@ -220,7 +220,9 @@ class _Review:
             self._expect(f"{side} scores", decision["count"], len(measured[side]))
             self._finite(measured[side])
         seed = None if self.gate.champion == self.seed else measured["seed"]
-        for key, value in sealed_claim(measured["champion"], seed, self.gate.sign).items():
+        for key, value in sealed_claim(
+            measured["champion"], seed, self.gate.sign, self.gate.reading.differences
+        ).items():
             self._expect(key, value, measured.get(key))
 
     def _stop(self) -> None:

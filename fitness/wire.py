@@ -85,13 +85,17 @@ def pack_job(job: Job) -> Json:
         "files": _texts(job.files),
         "cases": job.cases,
         "keep_answers": job.keep_answers,
+        "rival": None if job.rival is None else _texts(job.rival),
     }
 
 
 def unpack_job(packed: Json) -> Job:
     """The job that `pack_job` packed."""
     return Job(
-        _files(packed["files"]), tuple(CaseKey(*key) for key in packed["cases"]), packed["keep_answers"]
+        _files(packed["files"]),
+        tuple(CaseKey(*key) for key in packed["cases"]),
+        packed["keep_answers"],
+        None if packed["rival"] is None else _files(packed["rival"]),
     )
 
 
@@ -104,6 +108,7 @@ def pack_evaluation(evaluation: Evaluation) -> Json:
         "metrics": dict(evaluation.metrics),
         "feedback": evaluation.feedback,
         "answers": [None if answer is None else _text(answer) for answer in evaluation.answers],
+        "rival": None if evaluation.rival is None else pack_evaluation(evaluation.rival),
     }
 
 
@@ -116,6 +121,7 @@ def unpack_evaluation(packed: Json) -> Evaluation:
         metrics=packed["metrics"],
         feedback=packed["feedback"],
         answers=tuple(None if answer is None else _bytes(answer) for answer in packed["answers"]),
+        rival=None if packed["rival"] is None else unpack_evaluation(packed["rival"]),
     )
 
 

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import IO
 
-from evolve.types import Evaluation, EvaluatorError, Job, Json, SandboxUnavailable
+from evolve.types import TURNS, Evaluation, EvaluatorError, Job, Json, SandboxUnavailable
 from fitness import wire
 from fitness.problem import Problem, load
 from sandbox.process import most_seconds
@@ -36,9 +36,11 @@ class Worker:
         sandbox: str = "auto",
         trusted: bool = False,
         slack_seconds: float = 30.0,
+        core: int | None = None,
     ) -> None:
         self._problem = problem if isinstance(problem, Problem) else load(problem)
         self._sandbox, self._trusted, self._slack = sandbox, trusted, slack_seconds
+        self._core = core  # that evaluator and programs stay on; None: any
         self._closed = False
         self._level = ""  # empty: this evaluator has not said yet that it is ready
         self._starting = threading.Lock()
@@ -70,7 +72,11 @@ class Worker:
         except OSError as error:
             raise self._dead("a job") from error
         # no program alone can pass this: whoever does is the machinery
-        seconds = most_seconds(self._problem.limits, len(job.cases)) + len(job.cases) * SCORE_SECONDS
+        cases, limits = len(job.cases), self._problem.limits
+        seconds = most_seconds(limits, cases) + cases * SCORE_SECONDS
+        if self._problem.resource is not None:  # each run by itself, and in turn with a rival's
+            runs = cases * (1 if job.rival is None else TURNS)
+            seconds = runs * (most_seconds(limits, 1) + SCORE_SECONDS)
         seconds += self._slack
         return wire.unpack_evaluation(self._receive(seconds, f"a job of {len(job.cases)} cases"))
 
@@ -92,6 +98,7 @@ class Worker:
             "problem": wire.pack_problem(self._problem),
             "sandbox": self._sandbox,
             "trusted": self._trusted,
+            "core": self._core,
         }
         with contextlib.suppress(OSError):  # it died at once: waiting for its answer tells why
             wire.send(process.channel, setup)

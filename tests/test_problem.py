@@ -158,7 +158,7 @@ def test_the_gallery_is_found_by_name_from_anywhere(tmp_path: Path) -> None:
 def test_an_unknown_name_offers_the_near_ones() -> None:
     with pytest.raises(BadInput, match="'tsp_constructive'"):
         load("tsp_constructiv")
-    with pytest.raises(BadInput, match="circle_packing, online_bin_packing, tsp_constructive"):
+    with pytest.raises(BadInput, match=r"circle_packing, online_bin_packing, .*tsp_constructive"):
         load("zzz")
 
 

@@ -105,9 +105,11 @@ def findings(problem: Problem, report: Report) -> Iterator[tuple[str, Text | str
 
 def _duels(report: Report) -> Iterator[tuple[str, Text | str]]:
     yield "a duel", f"has up to {report.n_max:,} pairs at level {report.duel_level:.2g}"
-    yield "", f"paired scores differ by {report.difference_sd:.3g} (sd): {report.difference_from}"
+    ratio = report.reading.ratio
+    differ = "log ratios of paired scores vary" if ratio else "paired scores differ"
+    yield "", f"{differ} by {report.difference_sd:.3g} (sd): {report.difference_from}"
     for priced in report.priced:
-        what = f"a gain of {priced.share:.0%} ({priced.gain:.3g})"
+        what = f"a gain of {priced.share:.0%}" + ("" if ratio else f" ({priced.gain:.3g})")
         if math.isinf(priced.pairs):
             yield "", Text(f"{what} cannot be proven", "note")
         elif priced.pairs > report.n_max:
@@ -118,4 +120,5 @@ def _duels(report: Report) -> Iterator[tuple[str, Text | str]]:
         (report.smallest_provable, "the smallest gain that the range lets it prove"),
         (report.smallest_detectable, "the smallest gain that it finds four times in five"),
     ):
-        yield "", f"{words}: " + ("none" if math.isinf(gain) else f"{gain:.3g}")
+        size = f"{math.expm1(gain):.2%}" if ratio else f"{gain:.3g}"
+        yield "", f"{words}: " + ("none" if math.isinf(gain) else size)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import statistics as moments
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from evolve.cli.screen import with_interval
 from evolve.cli.story import Duel, Story
 from evolve.types import Event
 from fitness import statistics
@@ -42,6 +44,13 @@ class Evidence:
 def reading_of(start: Event) -> Reading:
     """How a run reads differences."""
     return Reading.from_json(start.decision["reading"])
+
+
+def gain_text(reading: Reading, gain: float, interval: Sequence[float] | None) -> str:
+    """A gain and its 95 % interval; a log ratio as the factor that it is."""
+    if not reading.ratio:
+        return with_interval(gain, interval, sign=True)
+    return "x" + with_interval(math.exp(gain), interval and [math.exp(end) for end in interval])
 
 
 def account_of(start: Event) -> Account:

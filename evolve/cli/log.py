@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from evolve.cli.evidence import gain_text
 from evolve.cli.runs import find
 from evolve.cli.screen import dollars, duration, number, one_line, screen, signed, with_interval
 from evolve.cli.story import Story
@@ -108,15 +109,17 @@ def _words(event: Event, story: Story) -> str:
             level = f"level {decision['level']:.2g}"
             return f"{decision['challenger']} challenges {decision['champion']}, {level}"
         case "duel_batch":
-            gains = story.duels[decision["duel"]].gains(story.sign, decision["phase"])[-decision["count"] :]
+            duel = story.duels[decision["duel"]]
+            gains = duel.gains(story.sign, decision["phase"])[-decision["count"] :]
             what = "check pairs" if decision["phase"] == "check" else "pairs"
-            return f"{len(gains)} {what}, mean gain {signed(sum(gains) / len(gains))}"
+            mean = sum(gains) / len(gains)
+            return f"{len(gains)} {what}, mean gain {gain_text(duel.reading, mean, None)}"
         case "duel_close":
             duel = story.duels[decision["duel"]]
             words = f"{decision['verdict']} after {decision['n']} pairs"
             if duel.gain is None:
                 return words
-            return f"{words}, gain {with_interval(duel.gain, duel.gain_interval, sign=True)}"
+            return f"{words}, gain {gain_text(duel.reading, duel.gain, duel.gain_interval)}"
         case "promotion":
             return f"{decision['promotion']}: {decision['variant']} replaces {decision['champion']}"
         case "demotion":

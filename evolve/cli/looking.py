@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.syntax import Syntax
 from rich.text import Text
 
-from evolve.cli.evidence import Evidence, reading_of
+from evolve.cli.evidence import Evidence, gain_text, reading_of
 from evolve.cli.rerunning import gallery_copy
 from evolve.cli.runs import Record
 from evolve.cli.screen import (
@@ -27,7 +27,6 @@ from evolve.cli.screen import (
     screen,
     signed,
     sparkline,
-    with_interval,
 )
 from evolve.cli.story import Duel, Story
 from evolve.cli.summary import summary
@@ -235,13 +234,13 @@ def duel_parts(story: Story, duel: Duel, evidence: Evidence) -> Iterator[Rendera
         yield ""
         line = sparkline([max(0.0, log_e) for log_e in path], 0.0, needed, PLOT_WIDTH - 9)
         yield Text.assemble(("  evidence ", "quiet"), line)
-        mean = sum(gains) / len(gains)
+        mean = gain_text(duel.reading, sum(gains) / len(gains), None)
         yield Text(
-            f"  mean gain of the pairs {signed(mean)}: flattered, because evidence chose when to stop",
+            f"  mean gain of the pairs {mean}: flattered, because evidence chose when to stop",
             style="quiet",
         )
     if duel.gain is not None:
-        text = with_interval(duel.gain, duel.gain_interval, sign=True)
+        text = gain_text(duel.reading, duel.gain, duel.gain_interval)
         yield Text.assemble("gain on ", f"{len(duel.pairs['check'][0])} further check pairs: ", (text, "key"))
     if duel.verdict in ("promoted", "undone"):
         yield f"the claim: {reading_of(story.history.start).says}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from evolve.history import History
 from evolve.types import Event, Json, Trial
+from fitness.statistics import Reading
 
 _WINDOW_SECONDS = 10.0  # over which a rate is taken
 
@@ -20,6 +21,7 @@ class Duel:
     champion: str
     level: float
     opened: int  # index of the event
+    reading: Reading
     pairs: dict[str, tuple[list[float], list[float]]] = field(  # phase -> scores of (challenger, champion)
         default_factory=lambda: {"duel": ([], []), "check": ([], [])}
     )
@@ -36,9 +38,11 @@ class Duel:
         return len(self.pairs["duel"][0])
 
     def gains(self, sign: int, phase: str = "duel") -> list[float]:
-        """How much better the challenger was, a value a pair."""
+        """How much better the challenger was, a value a pair; log ratios where the run reads those."""
         challenger, champion = self.pairs[phase]
-        return [sign * (a - b) for a, b in zip(challenger, champion, strict=True)]
+        return [
+            self.reading.difference(sign * a, sign * b) for a, b in zip(challenger, champion, strict=True)
+        ]
 
 
 @dataclass(slots=True)
@@ -107,7 +111,12 @@ class Story:
             case "duel_open":
                 number = decision["duel"]
                 self.duels[number] = Duel(
-                    number, decision["challenger"], decision["champion"], decision["level"], event.index
+                    number,
+                    decision["challenger"],
+                    decision["champion"],
+                    decision["level"],
+                    event.index,
+                    Reading.from_json(self.start["reading"]),
                 )
             case "duel_batch":
                 duel = self.duels[decision["duel"]]

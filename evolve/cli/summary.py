@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from evolve.cli.evidence import account_of, reading_of, smallest_effect
+from evolve.cli.evidence import account_of, gain_text, reading_of, smallest_effect
 from evolve.cli.screen import Facts, dollars, duration, number, with_interval
 from evolve.cli.story import Story
 from evolve.types import Json
@@ -66,8 +67,10 @@ def _champion(story: Story, result: Mapping[str, Json], unit: str) -> list[tuple
         rows.append(("confirmed", Text(unopened, style="note")))
         gain, over = champion["duel_gain"], " over the champion before, on check pairs"
     if gain is not None:
-        text = with_interval(gain, champion["gain_interval"], sign=True)
-        share = _share(gain, result["seed_score"]) if over == " over the seed" else ""
+        assert story.history.start is not None
+        reading = reading_of(story.history.start)
+        text = gain_text(reading, gain, champion["gain_interval"])
+        share = _share(gain, result["seed_score"]) if over == " over the seed" and not reading.ratio else ""
         rows.append(("gain", Text.assemble((text, "good" if gain > 0 else "bad"), over, share)))
     return rows
 
@@ -141,7 +144,9 @@ def _nothing(story: Story, unit: str) -> Text:
     if smallest is not None:
         n_max = story.history.start.measured["n_max"] if story.history.start else 0
         text.append(f" The smallest gain that a duel of {n_max:,} pairs could\n", style="none")
-        text.append(f"have proven here is about {smallest:.2g}{_unit(unit)}.", style="none")
+        ratio = story.history.start is not None and reading_of(story.history.start).ratio
+        size = f"a factor of {math.exp(smallest):.3g}" if ratio else f"{smallest:.2g}{_unit(unit)}"
+        text.append(f"have proven here is about {size}.", style="none")
     return text
 
 
