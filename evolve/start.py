@@ -16,12 +16,12 @@ from evolve.history import evaluation_record
 from evolve.operators.territory import Territory
 from evolve.types import SCHEMA, CaseKey, Evaluation, Event, Executor, Job, Json, Proposal, Variant
 from fitness.check import require_scores
+from fitness.presets import PRESETS
 from fitness.problem import Problem
-from fitness.statistics import choose_n_max, choose_reading
+from fitness.statistics import Reading, choose_n_max, choose_reading
 from populations.ledger import GitLedger
 from populations.trees import tree_id, variant_id
 
-LEAST_BATCH, MOST_BATCH = 5, 64  # pairs of a duel that are run together: about one trial's work
 REPEATS = 3  # of one case at the start: bit-equal scores permit caching, and nothing else
 
 
@@ -45,9 +45,6 @@ def changes(start: Event, problem: Problem, seed: int, gate: str) -> list[str]:
 
 def identity(problem: Problem, seed: int, gate: str, parent: str | None) -> dict[str, Json]:
     """What makes a run the run that it is: its draws follow from this, so it holds nothing measured."""
-    reading, _ = choose_reading(
-        problem.claim, problem.range, problem.difference_range, problem.margin, problem.resource
-    )
     return {
         "schema": SCHEMA,
         "problem": {"name": problem.name, "digest": problem.digest},
@@ -55,7 +52,7 @@ def identity(problem: Problem, seed: int, gate: str, parent: str | None) -> dict
         "parent": parent,
         "loaded": [],
         "claim": problem.claim,
-        "reading": reading.as_json(),
+        "reading": reading_of(problem)[0].as_json(),
         "direction": problem.direction,
         "gate": gate,
         "account": {"alpha": problem.alpha, "duels": problem.duels, "error": problem.error},
@@ -126,22 +123,38 @@ def begin(
     ledger.sync()
 
 
+def reading_of(problem: Problem) -> tuple[Reading, str]:
+    """How a problem's differences are read, and why so."""
+    return choose_reading(
+        problem.claim, problem.range, problem.difference_range, problem.margin, problem.resource
+    )
+
+
+def most_pairs(
+    problem: Problem, case_seconds: float, trials: int | None, seconds: float | None, workers: int
+) -> int:
+    """Of a duel: what the problem says, else what its preset makes of the budget and of what a case takes."""
+    return problem.n_max or choose_n_max(
+        case_seconds=case_seconds,
+        search_cases=problem.search_cases,
+        trials=trials,
+        seconds=seconds,
+        workers=workers,
+        preset=PRESETS[problem.preset],
+    )
+
+
 def _measured(
     problem: Problem, inspected: Inspected, executor: Executor, budget: Budget, settings: Mapping[str, Json]
 ) -> dict[str, Json]:
-    n_max = problem.n_max or choose_n_max(
-        case_seconds=inspected.case_seconds,
-        search_cases=problem.search_cases,
-        trials=budget.trials,
-        seconds=budget.seconds,
-        workers=executor.workers,
-    )
+    case_seconds, preset = round(inspected.case_seconds, 6), PRESETS[problem.preset]
     return {
         "at": round(time.time()),
-        "n_max": n_max,
-        "batch": max(LEAST_BATCH, min(problem.search_cases, MOST_BATCH)),
+        "n_max": most_pairs(problem, case_seconds, budget.trials, budget.seconds, executor.workers),
+        "batch": max(preset.least_batch, min(problem.search_cases, preset.most_batch)),
+        "reading_because": reading_of(problem)[1],
         "repeatable": inspected.repeatable,
-        "case_seconds": round(inspected.case_seconds, 6),
+        "case_seconds": case_seconds,
         "sandbox": executor.level,
         "workers": executor.workers,
         "settings": settings,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from evolve.types import TURNS, BadInput, CaseKey, Evaluation, Files, Fitness, Job
 from fitness.account import Account
+from fitness.presets import PRESETS
 from fitness.problem import Problem
 from fitness.statistics import (
     Reading,
@@ -106,7 +107,12 @@ def check(
     )
     duel_level = Account(problem.alpha, problem.duels, problem.error).level
     n_max = problem.n_max or choose_n_max(
-        case_seconds=case_seconds, search_cases=len(search), trials=None, seconds=seconds, workers=workers
+        case_seconds=case_seconds,
+        search_cases=len(search),
+        trials=None,
+        seconds=seconds,
+        workers=workers,
+        preset=PRESETS[problem.preset],
     )
     scale = abs(whole.mean) or reading.span
     gains = [(share, math.log1p(share) if reading.ratio else share * scale) for share in GAINS]

@@ -13,6 +13,7 @@ from typing import Literal
 
 from evolve.types import BadInput, Claim, Files, Limits
 from fitness.nearest import one_of
+from fitness.presets import PRESETS, PresetName
 
 GALLERY = Path(__file__).resolve().parent.parent / "seeds"  # installs beside this package
 Pair = tuple[float, float]
@@ -40,6 +41,7 @@ class Problem:
     limits: Limits
     search_cases: int
     sealed_cases: int
+    preset: PresetName  # what alpha and duels follow from unless they are given, and n_max where it is None
     alpha: float
     duels: int
     error: Literal["family-wise", "fdr"]
@@ -102,8 +104,9 @@ def load(problem: str | Path) -> Problem:
         limits=Limits(**table.limits.model_dump()),
         search_cases=table.cases.search,
         sealed_cases=table.cases.sealed,
-        alpha=table.gate.alpha,
-        duels=table.gate.duels,
+        preset=table.gate.preset,
+        alpha=table.gate.alpha or PRESETS[table.gate.preset].alpha,
+        duels=table.gate.duels or PRESETS[table.gate.preset].duels,
         error=table.gate.error,
         n_max=table.gate.n_max,
         digest=digest(documents),

@@ -24,11 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evolve.types import BadInput, Claim, Json
+from fitness.presets import STANDARD, Preset
 
 BETS = (0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
 OPTIMISM = 1.64  # standard errors granted to a challenger before it is given up
 FIRST_LOOK, LOOK_EVERY = 12, 4  # pairs; when futility is asked: any stop is valid, rarer ones guard power
-DEAR_PAIRS, MOST_PAIRS, BUDGET_SHARE = 200, 5000, 0.05  # see choose_n_max
 FACTOR = math.log(2)  # at which log ratios are clipped where the problem says nothing else
 
 Floats = NDArray[np.float64]
@@ -219,9 +219,15 @@ class Duel:
 
 
 def choose_n_max(
-    *, case_seconds: float, search_cases: int, trials: int | None, seconds: float | None, workers: int
+    *,
+    case_seconds: float,
+    search_cases: int,
+    trials: int | None,
+    seconds: float | None,
+    workers: int,
+    preset: Preset = STANDARD,
 ) -> int:
-    """Most pairs of a duel: what 5 % of the budget buys, within 200 and 5,000; 200 where the budget is open.
+    """Most pairs of a duel: what a share of the budget buys, within the preset's bounds.
 
     By counts where trials are budgeted, so that equal runs agree; else by the measured seconds of a case.
     """
@@ -230,7 +236,7 @@ def choose_n_max(
         case_runs = trials * search_cases
     elif seconds is not None:
         case_runs = seconds * workers / max(case_seconds, 1e-6)
-    return min(max(DEAR_PAIRS, int(BUDGET_SHARE * case_runs / 2)), MOST_PAIRS)
+    return min(max(preset.least_pairs, int(preset.share * case_runs / 2)), preset.most_pairs)
 
 
 @lru_cache(maxsize=1024)  # a gate asks at every duel, mostly at one and the same level

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from evolve.types import BadInput, Claim, Limits
 from fitness.nearest import one_of
+from fitness.presets import PresetName
 from fitness.problem import Resource
 from fitness.statistics import FACTOR
 
@@ -48,8 +49,9 @@ class _Cases(_Strict):
 
 
 class _Gate(_Strict):
-    alpha: float = Field(default=0.1, gt=0, lt=1)
-    duels: int = Field(default=100, ge=1)
+    preset: PresetName = "standard"
+    alpha: float | None = Field(default=None, gt=0, lt=1)
+    duels: int | None = Field(default=None, ge=1)
     error: Literal["family-wise", "fdr"] = "family-wise"
     n_max: int | None = Field(default=None, ge=1)
 

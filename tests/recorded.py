@@ -21,6 +21,7 @@ from populations.ledger import GitLedger
 from populations.trees import tree_id
 
 SPAN, SD, SEARCH, SEALED, N_MAX = 2.0, 0.25, 8, 40, 400
+SETTINGS = {"budget": {"trials": 2000, "seconds": None}}  # of which a duel gets N_MAX pairs
 TOML = b"""name = "tours"
 claim = "cases"
 direction = "minimise"
@@ -115,7 +116,7 @@ class _Recorder:
         }  # fmt: skip
         measured = {
             "at": 1_700_000_000, "n_max": N_MAX, "batch": 20, "repeatable": False, "case_seconds": 0.001,
-            "sandbox": "bubblewrap", "workers": 2, "settings": {}, "versions": {"python": "3.11.0"},
+            "sandbox": "bubblewrap", "workers": 2, "settings": SETTINGS, "versions": {"python": "3.11.0"},
         }  # fmt: skip
         files = {f"problem/{name}": data for name, data in DOCUMENTS.items()}
         self._append("start", decision, measured, files=files)

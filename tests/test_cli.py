@@ -269,7 +269,8 @@ def test_show_of_a_run_says_what_was_found_and_what_to_type(place: Path, events:
     sealed = next(event for event in events if event.kind == "sealed")
     for part in (
         "gain        +",
-        "from 3 duels; P(any false) <= 0.1",
+        "from 3 duels",
+        "P(any false promotion in this run) <= 0.1",
         "clipped mean",
         "40 sealed draws",
         "evolve tree tours-0",

@@ -155,6 +155,19 @@ def test_the_gallery_is_found_by_name_from_anywhere(tmp_path: Path) -> None:
         assert load(name).name == name
 
 
+def test_a_preset_stands_for_numbers_and_gives_way_to_those_that_are_given(tmp_path: Path) -> None:
+    for name, gate, alpha, duels in (
+        ("thrifty", "", 0.1, 20),
+        ("thorough", "", 0.05, 100),
+        ("thorough", "alpha = 0.2\nduels = 7\n", 0.2, 7),
+    ):
+        folder = tmp_path / f"{name}-{duels}"
+        problem = load(write(folder, toml=f'{TOML}[gate]\npreset = "{name}"\n{gate}'))
+        assert (problem.preset, problem.alpha, problem.duels, problem.n_max) == (name, alpha, duels, None)
+    with pytest.raises(BadInput, match=r"gate.preset: expected 'thrifty', 'standard' or 'thorough'"):
+        load(write(tmp_path / "x", toml=f'{TOML}[gate]\npreset = "frugal"\n'))
+
+
 def test_an_unknown_name_offers_the_near_ones() -> None:
     with pytest.raises(BadInput, match="'tsp_constructive'"):
         load("tsp_constructiv")

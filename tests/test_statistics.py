@@ -11,6 +11,7 @@ from scipy.stats import binom, binomtest
 
 from evolve.types import BadInput
 from fitness.account import Account
+from fitness.presets import PRESETS
 from fitness.statistics import (
     BETS,
     Duel,
@@ -286,3 +287,16 @@ def test_the_reading_follows_from_what_is_declared(claim, range_, difference, ki
 def test_most_pairs_by_what_the_budget_buys(trials, seconds, expected):
     found = choose_n_max(case_seconds=0.004, search_cases=64, trials=trials, seconds=seconds, workers=2)
     assert found == expected
+
+
+def test_presets_spend_less_and_more_on_a_proof():
+    pairs = [
+        choose_n_max(case_seconds=0.1, search_cases=20, trials=1000, seconds=None, workers=2, preset=preset)
+        for preset in PRESETS.values()
+    ]
+    assert pairs == [300, 500, 1000]
+    gains = [
+        smallest_provable_gain(Reading("bounded"), Account(preset.alpha, preset.duels).level, most)
+        for preset, most in zip(PRESETS.values(), pairs, strict=True)
+    ]
+    assert gains == sorted(gains, reverse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics as moments
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from evolve.cli.screen import with_interval
 from evolve.cli.story import Duel, Story
@@ -57,6 +58,38 @@ def account_of(start: Event) -> Account:
     """A run's account as it was when it began."""
     account: Mapping[str, object] = start.decision["account"]
     return Account(**account)  # type: ignore[arg-type]  # its keys are Account's fields
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a run claims, in words."""
+
+    says: str  # of one promotion
+    because: str  # why differences are read in this way; "" in runs that did not say so
+    guarantee: str  # over the whole run
+    smallest: str | None  # the effect that a duel of this run would have found; None where nothing says so
+
+
+def claimed(story: Story, unit: str = "") -> Claimed:
+    """What a run claims, under which guarantee, and what it could have missed."""
+    start = story.history.start
+    assert start is not None
+    reading, account, smallest = reading_of(start), account_of(start), smallest_effect(story)
+    if start.decision["gate"] == "open":
+        guarantee = "none: promotions rest on the search scores"
+    elif reading.kind == "exact":
+        guarantee = "exact: the kept answers can be scored again"
+    elif account.error == "fdr":
+        guarantee = (
+            f"the expected share of false promotions in this run is at most {account.alpha:g} (e-LOND)"
+        )
+    else:
+        guarantee = f"P(any false promotion in this run) <= {account.alpha:g}"
+    size = None
+    if smallest is not None:
+        size = f"a factor of {math.exp(smallest):.3g}" if reading.ratio else f"{smallest:.2g}"
+        size += f" {unit}" if unit and not reading.ratio else ""
+    return Claimed(reading.says, str(start.measured.get("reading_because", "")), guarantee, size)
 
 
 def smallest_effect(story: Story) -> float | None:

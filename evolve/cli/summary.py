@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from evolve.cli.evidence import account_of, gain_text, reading_of, smallest_effect
+from evolve.cli.evidence import claimed, gain_text, reading_of
 from evolve.cli.screen import Facts, dollars, duration, number, with_interval
 from evolve.cli.story import Story
 from evolve.types import Json
@@ -105,18 +104,15 @@ def _promotions(story: Story, result: Mapping[str, Json]) -> Iterator[tuple[str,
     count = f"{result['promotions']}"
     if undone := sum(promotion.undone for promotion in story.promotions):
         count += f" ({undone} more undone)"
-    reading, account = reading_of(start), account_of(start)
     if start.decision["gate"] == "open":
         yield "promotions", Text(f"{count}, on the search scores alone: nothing is proven", style="note")
         return
-    if reading.kind == "exact":
-        yield "promotions", count
-    else:
+    if reading_of(start).kind != "exact":
         count += f" from {len(story.duels)} duel{'s' * (len(story.duels) != 1)}"
-        bound = "P(any false)" if account.error == "family-wise" else "expected share of false ones"
-        yield "promotions", f"{count}; {bound} <= {account.alpha:g}"
-    if result["promotions"]:
-        yield "claim", reading.says
+    yield "promotions", count
+    claim = claimed(story)
+    yield "claim", claim.says + (f": {claim.because}" if claim.because else "")
+    yield "guarantee", claim.guarantee
 
 
 def _work(result: Mapping[str, Json]) -> str:
@@ -139,14 +135,11 @@ def _sandbox(level: str) -> Text:
 
 
 def _nothing(story: Story, unit: str) -> Text:
-    smallest = smallest_effect(story)
     text = Text("No significant improvement.", style="note")
-    if smallest is not None:
+    if (smallest := claimed(story, unit).smallest) is not None:
         n_max = story.history.start.measured["n_max"] if story.history.start else 0
         text.append(f" The smallest gain that a duel of {n_max:,} pairs could\n", style="none")
-        ratio = story.history.start is not None and reading_of(story.history.start).ratio
-        size = f"a factor of {math.exp(smallest):.3g}" if ratio else f"{smallest:.2g}{_unit(unit)}"
-        text.append(f"have proven here is about {size}.", style="none")
+        text.append(f"have proven here is about {smallest}.", style="none")
     return text
 
 

@@ -15,7 +15,7 @@ from evolve.cli.runs import find
 from evolve.cli.screen import Screen, one_line, screen, signed
 from evolve.history import History
 from evolve.result import totals
-from evolve.start import identity
+from evolve.start import identity, most_pairs
 from evolve.types import BadInput, Event
 from fitness.problem import Problem, load
 from fitness.verify import MALFORMED
@@ -155,7 +155,13 @@ def _origin(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
         for key in sorted(now.keys() | then.keys())
         if now.get(key) != then.get(key)
     ]
-    counts = [(0, "n_max", events[0].measured.get("n_max"), problem.n_max)] if problem.n_max else []
+    try:
+        counts = [(0, "n_max", events[0].measured.get("n_max"), _most_pairs(events[0], problem))]
+    except MALFORMED as error:
+        return [
+            *wrong,
+            f"{where} a budget, workers and seconds a case, found {type(error).__name__}: {error}",
+        ]
     for event in events:
         if event.kind == "trial" and event.decision.get("trial") == 0:
             counts.append(
@@ -167,6 +173,12 @@ def _origin(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
         f"event {n}: expected {due} {name}, found {count}" for n, name, count, due in counts if count != due
     ]
     return wrong
+
+
+def _most_pairs(start: Event, problem: Problem) -> int:
+    measured = start.measured
+    budget, workers = measured["settings"]["budget"], measured["workers"]
+    return most_pairs(problem, measured["case_seconds"], budget["trials"], budget["seconds"], workers)
 
 
 def _totals(events: Sequence[Event]) -> list[str]:
