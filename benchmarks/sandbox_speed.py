@@ -4,7 +4,7 @@ import resource
 import sys
 import time
 
-from evolve.types import Limits, Program
+from evolve.types import Limits, Program, Walls
 from sandbox import open_sandbox, probe
 
 JOBS = 1000
@@ -30,8 +30,8 @@ def milliseconds(run, repeats):
 
 
 def measure(level):
-    starts = milliseconds(lambda: open_sandbox(level, trusted=True).close(), STARTS)
-    sandbox = open_sandbox(level, trusted=True)
+    starts = milliseconds(lambda: open_sandbox(Walls(level, trusted=True)).close(), STARTS)
+    sandbox = open_sandbox(Walls(level, trusted=True))
     limits = Limits(calls=CALLS)
     sandbox.run(TRIVIAL, [[1, 2, 3]], limits)
     jobs = milliseconds(lambda: sandbox.run(TRIVIAL, [[1, 2, 3]], limits), JOBS)

@@ -24,6 +24,7 @@ from evolve.operators.territory import Territory
 from evolve.result import summary, totals
 from evolve.start import begin, changes, first_events, inspect_seed
 from evolve.types import (
+    ANY_WALLS,
     BadInput,
     CaseKey,
     Event,
@@ -33,6 +34,7 @@ from evolve.types import (
     Json,
     Listener,
     Operator,
+    Walls,
 )
 from fitness.gate import DuelGate, OpenGate
 from fitness.problem import Problem, load
@@ -58,10 +60,9 @@ class RunOptions:
     models: tuple[str, ...] = ()  # as LiteLLM names them
     operators: tuple[str, ...] | None = None
     population: str | None = None
-    sandbox: str = "auto"
+    walls: Walls = ANY_WALLS
     baseline: str | None = None
     fork: bool = False
-    trust: bool = False  # allow --sandbox none
 
 
 class Stop:
@@ -115,7 +116,7 @@ def run(
     free = itertools.cycle(slots or [None])
 
     def worker() -> Fitness:
-        return Worker(problem, options.sandbox, trusted=options.trust, core=next(free))
+        return Worker(problem, options.walls, core=next(free))
 
     with stop.listening():
         if executor is not None:
@@ -157,7 +158,8 @@ def _run(
         "models": list(options.models),
         "population": options.population,
         "baseline": options.baseline,
-        "sandbox": options.sandbox,
+        "sandbox": options.walls.kind,
+        "runtime": options.walls.runtime,
     }
     forked, begun = None, first_events(path)
     if begun and (changed := changes(begun[0], problem, options.seed, rule)):

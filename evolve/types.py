@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -101,6 +102,18 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Walls:
+    """Which sandbox somebody asked for."""
+
+    kind: str = "auto"  # docker, process, bubblewrap, landlock, none; auto: what works here
+    trusted: bool = False  # the programs are, says the user: only then may there be no sandbox
+    runtime: str | None = None  # of the Docker daemon: runsc (gVisor), ...; None: its default
+
+
+ANY_WALLS = Walls()
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """What runs inside a sandbox: untrusted files, the function to call, the problem's harness."""
 
@@ -117,6 +130,7 @@ class Outcome:
     failure: Failure | None = None
     seconds: float = 0.0  # wall clock, measured outside the program
     cpu_seconds: float = 0.0  # of the whole job, on its last case; 0 elsewhere
+    memory_bytes: int = 0  # its peak, the interpreter's own included, likewise
     calls: int = 0
 
 
@@ -135,6 +149,10 @@ class Sandbox(Protocol):
 
         Raises SandboxUnavailable when the machinery, not the program, failed.
         """
+        ...
+
+    def apart(self) -> AbstractContextManager[None]:
+        """Within: where nothing has run before and nothing will run after."""
         ...
 
     def close(self) -> None:
@@ -187,9 +205,9 @@ class Job:
     files: Files
     cases: tuple[CaseKey, ...]
     keep_answers: bool = False
-    rival: Files | None = (
-        None  # a second program, in turn with the first on each case: what it uses is compared
-    )
+    # a second program, in turn with the first on each case: what it uses is compared
+    rival: Files | None = None
+    alone: bool = False  # in a sandbox that has run nothing and will run nothing else
 
 
 class Fitness(Protocol):

@@ -9,6 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any
@@ -55,9 +56,12 @@ class ProblemFitness:
 
     def evaluate(self, job: Job) -> Evaluation:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
+        with self._sandbox.apart() if job.alone else nullcontext():
+            return self._in_turn(job) if self._problem.resource is not None else self._at_once(job)
+
+    def _at_once(self, job: Job) -> Evaluation:
+        """All cases in one job of the sandbox."""
         problem = self._problem
-        if problem.resource is not None:
-            return self._in_turn(job)
         made = [self._case(key) for key in job.cases]
         cases, visible = [case for case, _ in made], [shown for _, shown in made]
         calls = _Calls(self._rules, cases) if self._rules.handlers else None

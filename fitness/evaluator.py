@@ -12,10 +12,11 @@ import signal
 import socket
 import sys
 
-from evolve.types import EvolveError, Json
+from evolve.types import EvolveError, Json, Walls
 from fitness import wire
 from fitness.evaluation import ProblemFitness
 from sandbox import open_sandbox
+from sandbox.launch import Setup
 
 
 def main() -> None:
@@ -48,8 +49,9 @@ def main() -> None:
 def _open(setup: Json) -> ProblemFitness:
     problem = wire.unpack_problem(setup["problem"])
     if setup["core"] is not None:
-        os.sched_setaffinity(0, {setup["core"]})  # the sandbox inherits it
-    sandbox = open_sandbox(setup["sandbox"], problem.packages, trusted=setup["trusted"])
+        os.sched_setaffinity(0, {setup["core"]})  # a process sandbox inherits it
+    holds = Setup(problem.packages, problem.limits.memory_bytes, core=setup["core"])
+    sandbox = open_sandbox(Walls(**setup["walls"]), holds)
     try:
         return ProblemFitness(problem, sandbox)
     except EvolveError:

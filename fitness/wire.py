@@ -86,16 +86,18 @@ def pack_job(job: Job) -> Json:
         "cases": job.cases,
         "keep_answers": job.keep_answers,
         "rival": None if job.rival is None else _texts(job.rival),
+        "alone": job.alone,
     }
 
 
 def unpack_job(packed: Json) -> Job:
     """The job that `pack_job` packed."""
     return Job(
-        _files(packed["files"]),
-        tuple(CaseKey(*key) for key in packed["cases"]),
-        packed["keep_answers"],
-        None if packed["rival"] is None else _files(packed["rival"]),
+        files=_files(packed["files"]),
+        cases=tuple(CaseKey(*key) for key in packed["cases"]),
+        keep_answers=packed["keep_answers"],
+        rival=None if packed["rival"] is None else _files(packed["rival"]),
+        alone=packed["alone"],
     )
 
 

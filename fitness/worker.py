@@ -9,17 +9,22 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
-from evolve.types import TURNS, Evaluation, EvaluatorError, Job, Json, SandboxUnavailable
+from evolve.types import ANY_WALLS, TURNS, Evaluation, EvaluatorError, Job, Json, SandboxUnavailable, Walls
 from fitness import wire
 from fitness.problem import Problem, load
 from sandbox.process import most_seconds
 
 START_SECONDS = 60.0  # imports and the sandbox's start, on a machine that is busy
 SCORE_SECONDS = 1.0  # what evaluate.py may take for a case, beside the program
-ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")  # what passes: nothing of the user's keys
+# What passes: the way to programs, libraries and the Docker daemon, and nothing of the user's keys.
+ENVIRONMENT = (
+    *("PATH", "LD_LIBRARY_PATH", "TMPDIR"),
+    *("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
+)
 LINE_SHOWN = 300  # characters of what it printed last
 
 
@@ -33,13 +38,12 @@ class Worker:
     def __init__(
         self,
         problem: Problem | str | Path,
-        sandbox: str = "auto",
-        trusted: bool = False,
+        walls: Walls = ANY_WALLS,
         slack_seconds: float = 30.0,
         core: int | None = None,
     ) -> None:
         self._problem = problem if isinstance(problem, Problem) else load(problem)
-        self._sandbox, self._trusted, self._slack = sandbox, trusted, slack_seconds
+        self._walls, self._slack = walls, slack_seconds
         self._core = core  # that evaluator and programs stay on; None: any
         self._closed = False
         self._level = ""  # empty: this evaluator has not said yet that it is ready
@@ -96,8 +100,7 @@ class Worker:
             raise EvaluatorError(f"the evaluator cannot be started: {error}") from error
         setup = {
             "problem": wire.pack_problem(self._problem),
-            "sandbox": self._sandbox,
-            "trusted": self._trusted,
+            "walls": asdict(self._walls),
             "core": self._core,
         }
         with contextlib.suppress(OSError):  # it died at once: waiting for its answer tells why

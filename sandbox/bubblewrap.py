@@ -12,7 +12,7 @@ from pathlib import Path
 from evolve.types import SandboxUnavailable
 from sandbox import visible
 from sandbox.forkserver import Settings
-from sandbox.launch import Server, python
+from sandbox.launch import Server, Setup, python, start_process
 
 _PYTHON, _PACKAGES, _CODE, _JOBS = "/python", "/packages", "/evolve", "/jobs"
 _UIDS = 4096  # users inside; where root starts it, they are users 200,000 and up outside
@@ -32,10 +32,10 @@ def find() -> Path:
     raise SandboxUnavailable("bubblewrap is not installed")
 
 
-def start(packages: Sequence[str]) -> Server:
+def start(setup: Setup) -> Server:
     """Start a fork server inside bubblewrap. Raises SandboxUnavailable where namespaces are not to be had."""
     bwrap = str(find())
-    entries = visible.package_entries(packages)
+    entries = visible.package_entries(setup.packages)
     arguments, executable, site = _view(entries)
     root = os.geteuid() == 0
     info_read, info_write = os.pipe()
@@ -45,7 +45,7 @@ def start(packages: Sequence[str]) -> Server:
         settings = Settings(
             control=control,
             jobs=_JOBS,
-            packages=("numpy", *packages),
+            packages=("numpy", *setup.packages),
             uids=(1, _UIDS - 1) if root else None,
             mount=True,
             walls=True,
@@ -71,7 +71,7 @@ def start(packages: Sequence[str]) -> Server:
 
     paths = {"PYTHONPATH": f"{_CODE}:{site}", "LD_LIBRARY_PATH": f"{_PYTHON}/lib"}
     try:
-        return Server(command, {**visible.ENVIRONMENT, **paths}, (info_write, block_read), map_users)
+        return start_process(command, {**visible.ENVIRONMENT, **paths}, (info_write, block_read), map_users)
     finally:
         for fd in (info_read, block_read, block_write):
             os.close(fd)

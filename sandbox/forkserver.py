@@ -25,13 +25,14 @@ import struct
 import sys
 import time
 import traceback
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy.random  # noqa: F401 - preloaded for every program
 
 from sandbox import frames, kernel, landlock, runner, seccomp
 
-REPORT = struct.Struct("!i??d")  # wait status, died by itself, clean, CPU seconds
+REPORT = struct.Struct("!i??dQ")
 START = struct.Struct("!d")  # seconds until the server itself ends the job
 END = b"end"
 
@@ -41,10 +42,20 @@ _DESCRIPTORS, _THREADS = 64, 64
 CHANNEL = 3  # descriptor of the control socket here, of the job's channel in the child
 
 
+class Report(NamedTuple):
+    """What became of a job, as the server saw it from outside; REPORT packs it."""
+
+    status: int  # wait status of its first process
+    by_itself: bool  # it died before it was killed
+    clean: bool  # nothing of it is left
+    cpu_seconds: float  # of that process and what it waited for
+    memory_bytes: int  # its peak resident memory, the interpreter's own included
+
+
 class Settings(NamedTuple):
     """How this server was started. Every wall is a field, so that each level names the walls that it has."""
 
-    control: int  # descriptor of the control socket
+    control: int | str  # descriptor of the control socket, or the path where the client listens
     jobs: str  # directory of the jobs' directories
     packages: tuple[str, ...]  # modules to preload
     uids: tuple[int, int] | None  # first and count of the jobs' users, in turn; None: the server's
@@ -56,13 +67,21 @@ class Settings(NamedTuple):
     names: tuple[str, ...]  # and of what directories it leaves the names: imports look through them
     search: bool  # jobs may enter directories that only root may: where the interpreter lives in such a one
     threads: int | None = _THREADS  # of all processes of the job's user; None: unlimited
+    words: str | None = None  # file for what the server has to say; None: its stderr as it is
+    shared: tuple[str, ...] = ()  # folders that any job may write to: wiped as its user, and looked through
 
 
-def main() -> None:
-    """Serve jobs until the client goes away."""
-    settings = Settings(**json.loads(sys.argv[1]))
+def main(text: str) -> None:
+    """Serve jobs until the client goes away; `text`: the settings as JSON."""
+    settings = Settings(**json.loads(text))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if settings.control != CHANNEL:  # where the job's channel will take its place in the child
+    if settings.words is not None:
+        os.dup2(os.open(settings.words, os.O_WRONLY | os.O_APPEND), 2)
+    if isinstance(settings.control, str):
+        control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        control.connect(settings.control)
+        os.dup2(control.detach(), CHANNEL)
+    elif settings.control != CHANNEL:  # where the job's channel will take its place in the child
         os.dup2(settings.control, CHANNEL)
     os.closerange(CHANNEL + 1, 1 << 16)  # whatever else was inherited
     control = socket.socket(fileno=CHANNEL)
@@ -76,8 +95,9 @@ def main() -> None:
     if os.getpid() != 1:  # elsewhere the namespace's end does this
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGTERM)
         kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
-    ours, packages = os.environ["PYTHONPATH"].split(":")
-    sys.path[:] = [*(entry for entry in sys.path if entry not in (ours, packages)), packages]
+    if "PYTHONPATH" in os.environ:  # else the code came by itself, and the packages are where Python looks
+        ours, packages = os.environ["PYTHONPATH"].split(":")
+        sys.path[:] = [*(entry for entry in sys.path if entry not in (ours, packages)), packages]
     for name in settings.packages:
         importlib.import_module(name)
     os.environ.clear()
@@ -85,7 +105,7 @@ def main() -> None:
     try:
         Server(settings, control).serve()
     finally:
-        if not settings.mount:
+        if not settings.mount and not settings.shared:
             shutil.rmtree(settings.jobs, ignore_errors=True)
 
 
@@ -142,7 +162,8 @@ class Server:
         os.close(stderr)
         by_itself = self._watch(pid, time.monotonic() + seconds)
         status, usage = _kill(pid)
-        return REPORT.pack(status, by_itself, self._wipe(), usage.ru_utime + usage.ru_stime)
+        cpu_seconds = usage.ru_utime + usage.ru_stime
+        return REPORT.pack(*Report(status, by_itself, self._wipe(uid), cpu_seconds, usage.ru_maxrss << 10))
 
     def _watch(self, pid: int, deadline: float) -> bool:
         """Wait for the child's death (true), or for the client's word, its death, or the deadline."""
@@ -159,24 +180,30 @@ class Server:
     def _prepare(self, uid: int) -> None:
         if self._settings.mount:
             kernel.mount_tmpfs(self._home, uid, _DISK_BYTES, _DISK_FILES)
+        elif self._settings.shared:
+            with _as_user(uid):
+                os.mkdir(self._home, 0o700)
         else:
             os.mkdir(self._home, 0o700)
             if uid != os.getuid():
                 os.chown(self._home, uid, uid)
 
-    def _wipe(self) -> bool:
+    def _wipe(self, uid: int) -> bool:
         """Remove what the job left; false where that failed. Nobody is alive who could interfere."""
         try:
             if self._settings.mount:
                 kernel.unmount(self._home)
                 return True
-            for folder, _, _ in os.walk(self._home):  # top down: each is opened up before it is entered
-                os.chmod(folder, 0o700)
-            shutil.rmtree(self._home)
+            if not self._settings.shared:
+                _remove(self._home)
+                return True
+            with _as_user(uid):
+                for path in _entries(self._settings.shared):
+                    _remove(path)
         except OSError as error:
             print(f"wiping failed: {error}", file=sys.stderr)
             return False
-        return True
+        return not _entries(self._settings.shared) and not _ipc()
 
     def _child(self, uid: int, channel: int, stderr: int) -> None:
         """From here on only this job's: give everything up, then let the runner read the job."""
@@ -188,7 +215,9 @@ class Server:
         for low, high in zip(kept, [*kept[1:], 1 << 16], strict=True):
             os.closerange(low + 1, high)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.chdir(self._home)
+        if settings.shared:  # else the server goes first as well: it was started so
+            with open("/proc/self/oom_score_adj", "w") as file:
+                file.write("1000")
         if settings.threads is not None:
             _limit(resource.RLIMIT_NPROC, settings.threads)
         _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
@@ -199,6 +228,7 @@ class Server:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
+        os.chdir(self._home)
         if settings.walls:
             kernel.drop_capabilities(frozenset({kernel.CAP_DAC_READ_SEARCH} if settings.search else ()))
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
@@ -213,6 +243,42 @@ class Server:
             self._ruleset.enter()
         if self._settings.walls:
             seccomp.install(seccomp.last(os.getpid()))
+
+
+@contextlib.contextmanager
+def _as_user(uid: int) -> Iterator[None]:
+    """Act on files as the job's user, whose they are, where root has no power over them."""
+    os.setegid(uid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def _entries(folders: Sequence[str]) -> list[str]:
+    """Paths of what is in some folders; those that are not there hold nothing."""
+    return [entry.path for folder in folders if os.path.isdir(folder) for entry in os.scandir(folder)]
+
+
+def _remove(path: str) -> None:
+    """Remove a file, or a folder with all that is in it, whatever its mode."""
+    if not os.path.isdir(path) or os.path.islink(path):
+        os.unlink(path)
+        return
+    for folder, _, _ in os.walk(path):  # top down: each is opened up before it is entered
+        os.chmod(folder, 0o700)
+    shutil.rmtree(path)
+
+
+def _ipc() -> bool:
+    """Whether anything of System V's lives in this namespace: each list begins with a line of names."""
+    for kind in ("shm", "sem", "msg"):
+        with open(f"/proc/sysvipc/{kind}") as file:
+            if file.read().count("\n") > 1:
+                return True
+    return False
 
 
 def _limit(what: int, value: int) -> None:
@@ -253,4 +319,4 @@ def _signal_everyone(pid: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -1,4 +1,4 @@
-"""Starting a fork server and holding its control socket. Levels differ by their commands alone."""
+"""Starting a fork server and holding its control socket. Levels differ by how they start and end it."""
 
 from __future__ import annotations
 
@@ -14,25 +14,50 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
-from evolve.types import SandboxUnavailable
+from evolve.types import Json, Limits, SandboxUnavailable
 from sandbox import visible
 from sandbox.forkserver import Settings
 
-_START_SECONDS = 30.0  # of a machine under load; usually .2
+START_SECONDS = 30.0  # of a machine under load; usually .2
 _REPORT_SECONDS = 30.0
 _STALE_SECONDS = 60.0
 
 Starter = Callable[[], "Server"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a sandbox is to hold, whatever its level."""
+
+    packages: tuple[str, ...] = ()  # modules to load beside numpy: scipy, scipy.optimize
+    memory_bytes: int = Limits().memory_bytes  # of a program: where a level bounds all processes together
+    core: int | None = None  # that programs stay on, where this process's own affinity does not reach
+    image: str | None = None  # of a container; None: the project's own
+    runtime: str | None = None  # of the Docker daemon: runsc, ...; None: its default
+
+
+class Life(Protocol):
+    """What holds a fork server: a process, a container."""
+
+    def last_words(self) -> str:
+        """Last line that it said, for people; empty: none."""
+
+    def end(self) -> None:
+        """Let it leave by itself, as it does once its control socket is closed, else kill it. Idempotent."""
+
+
 # The kernel's out-of-memory killer takes the sandbox first, never the driver.
 _FIRST_TO_GO = ("/bin/sh", "-c", 'echo 1000 >/proc/self/oom_score_adj; exec "$@"', "sh")
 
 
 class Scratch:
-    """A folder for one server's jobs outside namespaces; those of drivers that were killed are removed."""
+    """A folder for one server outside namespaces; those of drivers that were killed are removed."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: int = 0o711) -> None:
         # in memory where the machine has that
         parent = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir())
         for old in parent.glob("evolve-sandbox-*"):
@@ -41,7 +66,7 @@ class Scratch:
                     os.close(_locked(old))
                     shutil.rmtree(old)
         self.path = Path(tempfile.mkdtemp(prefix="evolve-sandbox-", dir=parent))
-        self.path.chmod(0o711)
+        self.path.chmod(mode)
         self._lock = _locked(self.path)  # held as long as this process lives
 
     def remove(self) -> None:
@@ -64,50 +89,25 @@ def _locked(folder: Path) -> int:
 
 
 class Server:
-    """A running fork server."""
+    """A running fork server: its control socket, and what holds it."""
 
-    def __init__(
-        self,
-        command: Callable[[int], Sequence[str]],
-        environment: Mapping[str, str],
-        descriptors: Sequence[int] = (),
-        started: Callable[[], None] = lambda: None,
-        scratch: Scratch | None = None,
-    ) -> None:
-        """Run `command(control descriptor)` and wait until it is ready; `started` is called between.
-
-        Raises SandboxUnavailable with the last words of what did not start.
-        """
-        self._scratch = scratch
-        self._words = os.memfd_create("words")
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def __init__(self, control: socket.socket, life: Life) -> None:
+        """Wait until it is ready. Raises SandboxUnavailable with the last words of what did not start."""
+        self.control = control
+        self.began = time.monotonic()
+        self._life = life
         try:
-            with theirs:
-                self._process = subprocess.Popen(
-                    [*_FIRST_TO_GO, *command(theirs.fileno())],
-                    env=dict(environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=self._words,
-                    pass_fds=(theirs.fileno(), *descriptors),
-                    start_new_session=True,  # the terminal's Ctrl-C is for the driver
-                )
-            try:
-                started()
-                self.facts = json.loads(self.receive(_START_SECONDS))
-            except BaseException:
-                self.stop()
-                raise
-        except OSError as error:
+            self.facts: dict[str, Json] = json.loads(self.receive(START_SECONDS))
+        except BaseException:
             self.stop()
-            raise SandboxUnavailable(str(error)) from error
+            raise
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         """Send a message, and descriptors with it. Raises SandboxUnavailable where the server is dead."""
         try:
             socket.send_fds(self.control, [message], descriptors)
         except OSError as error:
-            raise SandboxUnavailable(f"the fork server died: {self._last_words()}") from error
+            raise SandboxUnavailable(self._died()) from error
 
     def pending(self, seconds: float) -> bool:
         """Whether a message (or the server's death) is there, or comes within `seconds`."""
@@ -123,30 +123,97 @@ class Server:
         except ConnectionResetError:
             message = b""
         if not message:
-            raise SandboxUnavailable(f"the fork server died: {self._last_words()}")
+            raise SandboxUnavailable(self._died())
         return message
 
-    def _last_words(self) -> str:
-        size = os.fstat(self._words).st_size
-        lines = os.pread(self._words, 2000, max(0, size - 2000)).decode("utf-8", "replace").split("\n")
-        return " ".join([line for line in lines if line.strip()][-1:]) or "without a word"
+    def _died(self) -> str:
+        return f"the fork server died: {self._life.last_words() or 'without a word'}"
 
     def stop(self) -> None:
         """End it and everything below it. Idempotent."""
         self.control.close()
+        self._life.end()
+
+
+class _Process:
+    """A fork server's process, its scratch folder and the file that holds its words."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        descriptors: Sequence[int],
+        scratch: Scratch | None,
+    ) -> None:
+        self._scratch = scratch
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._words = os.memfd_create("words")
+        try:
+            self._popen = subprocess.Popen(
+                [*_FIRST_TO_GO, *command],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._words,
+                pass_fds=descriptors,
+                start_new_session=True,  # the terminal's Ctrl-C is for the driver
+            )
+        except OSError:
+            self.end()
+            raise
+
+    def last_words(self) -> str:
+        return last_line(self._words)
+
+    def end(self) -> None:
         if self._words < 0:
             return
-        process = getattr(self, "_process", None)
-        if process is not None:
+        if self._popen is not None:
             try:
-                process.wait(2)  # it sees the closed socket, kills what is left and wipes
+                self._popen.wait(2)  # it sees the closed socket, kills what is left and wipes
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                os.killpg(self._popen.pid, signal.SIGKILL)
+                self._popen.wait()
         os.close(self._words)
         self._words = -1
         if self._scratch:
             self._scratch.remove()
+
+
+def last_line(descriptor: int) -> str:
+    """Last line of a file that is not empty."""
+    size = os.fstat(descriptor).st_size
+    lines = os.pread(descriptor, 2000, max(0, size - 2000)).decode("utf-8", "replace").split("\n")
+    return " ".join([line for line in lines if line.strip()][-1:])
+
+
+def start_process(
+    command: Callable[[int], Sequence[str]],
+    environment: Mapping[str, str],
+    descriptors: Sequence[int] = (),
+    started: Callable[[], None] = lambda: None,
+    scratch: Scratch | None = None,
+) -> Server:
+    """Run `command(control descriptor)` and wait until it is ready; `started` is called between.
+
+    Raises SandboxUnavailable with the last words of what did not start.
+    """
+    control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        with theirs:
+            process = _Process(
+                command(theirs.fileno()), environment, (theirs.fileno(), *descriptors), scratch
+            )
+        try:
+            started()
+        except BaseException:
+            control.close()
+            process.end()
+            raise
+    except OSError as error:
+        control.close()
+        raise SandboxUnavailable(str(error)) from error
+    return Server(control, process)
 
 
 def python(settings: Settings, executable: str) -> list[str]:
@@ -154,9 +221,9 @@ def python(settings: Settings, executable: str) -> list[str]:
     return [executable, "-s", "-S", "-P", "-B", "-m", "sandbox.forkserver", json.dumps(settings._asdict())]
 
 
-def start_bare(packages: Sequence[str], walls: bool) -> Server:
+def start_bare(setup: Setup, walls: bool) -> Server:
     """A fork server outside any namespace: level `landlock` with walls, `none` without."""
-    entries = visible.package_entries(packages)
+    entries = visible.package_entries(setup.packages)
     scratch = Scratch()
     jobs = str(scratch.path)
     site = scratch.path / "packages"
@@ -168,7 +235,7 @@ def start_bare(packages: Sequence[str], walls: bool) -> Server:
         settings = Settings(
             control=control,
             jobs=jobs,
-            packages=("numpy", *packages),
+            packages=("numpy", *setup.packages),
             uids=(200_000 + os.getpid() % 1000 * 4096, 4096) if root and walls else None,
             mount=False,
             walls=walls,
@@ -182,4 +249,4 @@ def start_bare(packages: Sequence[str], walls: bool) -> Server:
         return python(settings, str(visible.EXECUTABLE))
 
     environment = {**visible.ENVIRONMENT, "PYTHONPATH": f"{Path(__file__).parents[1]}:{site}"}
-    return Server(command, environment, scratch=scratch)
+    return start_process(command, environment, scratch=scratch)

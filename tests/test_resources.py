@@ -27,6 +27,7 @@ from evolve.types import (
     Limits,
     Outcome,
     Program,
+    Walls,
 )
 from fitness.doubles import noise
 from fitness.evaluation import ProblemFitness
@@ -283,7 +284,7 @@ def test_a_faster_program_is_proven_faster_by_the_clock_and_equal_ones_are_not(f
             trials=8,
             seed=seed,
             operators=(operator,),
-            trust=True,
+            walls=Walls(trusted=True),
         )
         speed = champion_speed(result := run(options))
         found += speed == pytest.approx(1.3, abs=0.01)
@@ -295,7 +296,7 @@ def test_a_faster_program_is_proven_faster_by_the_clock_and_equal_ones_are_not(f
 def test_real_pairs_of_one_program_favour_nobody(folder: Path) -> None:
     """The mean log ratio of 30 A/A pairs by the CPU clock is within 4 standard errors of 0, and 5 %."""
     problem = load(folder)
-    worker = Worker(problem, "auto", trusted=True, core=cores()[0])
+    worker = Worker(problem, Walls("auto", trusted=True), core=cores()[0])
     try:
         both = worker.evaluate(Job(problem.seed_files, gate_cases(30), rival=problem.seed_files))
     finally:
@@ -311,7 +312,7 @@ def test_real_pairs_of_one_program_favour_nobody(folder: Path) -> None:
 def test_each_worker_has_a_core_of_its_own(folder: Path) -> None:
     slots = cores()
     assert 1 <= len(slots) <= len(os.sched_getaffinity(0))
-    worker = Worker(load(folder), "auto", trusted=True, core=slots[-1])
+    worker = Worker(load(folder), Walls("auto", trusted=True), core=slots[-1])
     try:
         assert worker.level
         assert os.sched_getaffinity(worker.pid) == {slots[-1]}

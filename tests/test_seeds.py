@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from problem_folders import cases, evaluate
 
-from evolve.types import CaseKey, Evaluation, Job
+from evolve.types import CaseKey, Evaluation, Job, Walls
 from fitness.evaluation import picture
 from fitness.init import TEMPLATE
 from fitness.problem import Problem, gallery, load
@@ -50,7 +50,7 @@ def refusal(evaluation: Evaluation) -> str:
 def served(request: pytest.FixtureRequest) -> Iterator[tuple[Problem, Worker]]:
     """Each problem behind the best sandbox that this machine has."""
     problem = load(request.param)
-    worker = Worker(problem, "auto", trusted=True)
+    worker = Worker(problem, Walls(Walls("auto", trusted=True)))
     yield problem, worker
     worker.close()
 
@@ -267,7 +267,7 @@ def test_a_small_change_of_the_sieve_is_right_and_faster() -> None:
     problem = load("prime_sieve")
     source = problem.seed_files["program.py"].decode().replace("range(twice", "range(square")
     job = Job({"program.py": source.encode()}, cases(8), rival=problem.seed_files)
-    worker = Worker(problem, "auto", trusted=True)
+    worker = Worker(problem, Walls("auto", trusted=True))
     try:
         both = worker.evaluate(job)
     finally:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from problem_folders import EVALUATE, TOML, cases, evaluate, write
 
-from evolve.types import BadInput, EvaluatorError, Job, SandboxUnavailable
+from evolve.types import BadInput, EvaluatorError, Job, SandboxUnavailable, Walls
 from fitness import wire
 from fitness.problem import load
 from fitness.worker import ENVIRONMENT, Worker
@@ -54,7 +54,7 @@ HONEST = Job(
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Worker]:
     folder = write(tmp_path / "problem", toml=QUICK, evaluate=TREACHEROUS)
-    worker = Worker(folder, "none", trusted=True, slack_seconds=0.5)
+    worker = Worker(folder, Walls("none", trusted=True), slack_seconds=0.5)
     yield worker
     worker.close()
 
@@ -180,7 +180,7 @@ def test_the_environment_does_not_cross(worker: Worker) -> None:
 def test_it_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
     made: list[Worker] = []
     folder = write(tmp_path / "problem")
-    thread = threading.Thread(target=lambda: made.append(Worker(folder, "none", trusted=True)))
+    thread = threading.Thread(target=lambda: made.append(Worker(folder, Walls("none", trusted=True))))
     thread.start()
     thread.join()
     assert made[0].evaluate(HONEST).mean == 10
@@ -202,9 +202,9 @@ def test_it_ends_with_its_parent_idle_or_hung(tmp_path: Path, number: int) -> No
     code = f"""
 import sys, threading, time
 sys.path[:0] = {sys.path!r}
-from evolve.types import CaseKey, Job
+from evolve.types import CaseKey, Job, Walls
 from fitness.worker import Worker
-worker = Worker({str(folder)!r}, "none", trusted=True)
+worker = Worker({str(folder)!r}, Walls("none", trusted=True))
 worker.level
 print(worker.pid, flush=True)
 program = b"def double(case): return {number}"
@@ -224,19 +224,19 @@ time.sleep(1000)
 
 def test_what_is_wrong_with_a_problem_crosses_as_bad_input(tmp_path: Path) -> None:
     toml = TOML.replace("worst", 'packages = ["no_such"]\nworst')
-    worker = Worker(write(tmp_path / "problem", toml=toml), "none", trusted=True)
+    worker = Worker(write(tmp_path / "problem", toml=toml), Walls("none", trusted=True))
     for _ in range(2):
         with pytest.raises(BadInput, match="no_such"):
             worker.evaluate(HONEST)
     worker.close()
-    worker = Worker(write(tmp_path / "other", evaluate="import no_such\n"), "none", trusted=True)
+    worker = Worker(write(tmp_path / "other", evaluate="import no_such\n"), Walls("none", trusted=True))
     with pytest.raises(BadInput, match="no_such installed"):
         _ = worker.level
     worker.close()
 
 
 def test_without_a_sandbox_nothing_runs_unless_trusted(tmp_path: Path) -> None:
-    worker = Worker(write(tmp_path / "problem"), "none")
+    worker = Worker(write(tmp_path / "problem"), Walls("none"))
     with pytest.raises(SandboxUnavailable):
         worker.evaluate(HONEST)
     worker.close()
@@ -246,7 +246,7 @@ def test_a_problem_that_changes_under_a_run_is_judged_as_it_was_loaded(tmp_path:
     problem = load(write(tmp_path / "problem"))
     (tmp_path / "problem" / "evaluate.py").write_text("raise RuntimeError\n")
     (tmp_path / "problem" / "problem.toml").unlink()
-    worker = Worker(problem, "none", trusted=True)
+    worker = Worker(problem, Walls("none", trusted=True))
     assert worker.evaluate(HONEST).mean == 10
     worker.close()
 

@@ -13,10 +13,13 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from evolve.types import Walls
 
 _STOPPED_BY = {"interrupt": 130, "terminate": 143}
 # BadParameter is the one name of typer's usage errors that all its versions export; its base is all of them.
@@ -63,12 +66,14 @@ Run = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Sandbox = Annotated[
-    Literal["auto", "process", "bubblewrap", "landlock", "none"],
+    Literal["auto", "docker", "process", "bubblewrap", "landlock", "none"],
     typer.Option(
         metavar="LEVEL",
-        help="auto, process, bubblewrap, landlock, or none (no protection).",
-        callback=lambda level: "auto" if level == "process" else level,  # the best one that is no container
+        help="auto, docker, process (bubblewrap, else landlock), one of these two, or none (no protection).",
     ),
+]
+Runtime = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of the Docker daemon, such as runsc (gVisor).")
 ]
 Trust = Annotated[
     bool, typer.Option("--i-trust-the-programs", help="Allow --sandbox none: programs may do what you may.")
@@ -117,6 +122,7 @@ def run(
         str | None, typer.Option(metavar="NAME", help="Who breeds: a name or a dotted path.")
     ] = None,
     sandbox: Sandbox = "auto",
+    runtime: Runtime = None,
     baseline: Annotated[
         Literal["best-of-n", "random", "hill-climb"] | None,
         typer.Option(
@@ -135,7 +141,7 @@ def run(
     _above_zero("--seconds", seconds)
     _above_zero("--usd", usd)
     _above_zero("--workers", workers)
-    _trusted(sandbox, trust)
+    walls = _walls(sandbox, trust, runtime)
     chosen = tuple(filter(None, map(str.strip, operators.split(",")))) if operators is not None else None
     _consistent(to, usd, seed, model or (), chosen, population, baseline)
     from evolve.cli.running import run_and_show
@@ -153,10 +159,9 @@ def run(
             models=tuple(model or ()),
             operators=chosen,
             population=population,
-            sandbox=sandbox,
+            walls=walls,
             baseline=baseline,
             fork=fork,
-            trust=trust,
         ),
         as_json=json,
     )
@@ -251,6 +256,7 @@ def verify(
         typer.Option(metavar="FOLDER", help="Your copy of its problem, for --rerun; not for the gallery's."),
     ] = None,
     sandbox: Sandbox = "auto",
+    runtime: Runtime = None,
     trust: Trust = False,
 ) -> int:
     """Recompute every decision from the raw evidence.
@@ -258,10 +264,10 @@ def verify(
     Exit status 1 on any mismatch. Case scores that were forged consistently show only by --rerun.
     """
     _above_zero("--rerun", rerun)
-    _trusted(sandbox, trust)
+    walls = _walls(sandbox, trust, runtime)
     from evolve.cli.verifying import verify as body
 
-    return body(run, head, rerun or 0, problem, sandbox, trust)
+    return body(run, head, rerun or 0, problem, walls)
 
 
 @app.command(rich_help_panel=_PROBLEMS)
@@ -290,15 +296,16 @@ def check(
         int | None, typer.Option(metavar="W", help="Of the run to plan; default one a core.")
     ] = None,
     sandbox: Sandbox = "auto",
+    runtime: Runtime = None,
     trust: Trust = False,
 ) -> None:
     """Try a problem: is it sound, how noisy, what can be proven with it?"""
     _above_zero("--seconds", seconds)
     _above_zero("--workers", workers)
-    _trusted(sandbox, trust)
+    walls = _walls(sandbox, trust, runtime)
     from evolve.cli.bringing import check as body
 
-    body(problem, seconds, workers, sandbox, trust)
+    body(problem, seconds, workers, walls)
 
 
 @app.command(rich_help_panel=_PROBLEMS)
@@ -391,13 +398,16 @@ def _consistent(
         raise BadInput("--usd", "a --model that it pays for", "none")
 
 
-def _trusted(sandbox: str, trust: bool) -> None:
-    if sandbox == "none" and not trust:
-        from evolve.types import BadInput
+def _walls(sandbox: str, trust: bool, runtime: str | None) -> Walls:
+    from evolve.types import BadInput, Walls
 
+    if sandbox == "none" and not trust:
         raise BadInput(
             "--sandbox none", "--i-trust-the-programs with it: they may do what you may", "it alone"
         )
+    if runtime is not None and sandbox not in ("auto", "docker"):
+        raise BadInput("--runtime", "--sandbox docker, whose option it is", f"--sandbox {sandbox}")
+    return Walls(sandbox, trust, runtime)
 
 
 def _complain(message: str, status: int) -> int:

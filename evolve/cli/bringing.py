@@ -14,7 +14,7 @@ from rich.text import Text
 from evolve.cli.progress import direction
 from evolve.cli.screen import Facts, duration, number, screen, status
 from evolve.operators import create
-from evolve.types import Files, Parent, Proposal, Trial, Variant
+from evolve.types import Files, Parent, Proposal, Trial, Variant, Walls
 from fitness.check import Report
 from fitness.check import check as try_out
 from fitness.init import init as make
@@ -45,13 +45,13 @@ def init(folder: Path) -> None:
     out.print(f"and when that is content:    evolve run {folder} --seconds 60", soft_wrap=True)
 
 
-def check(name: str, seconds: float, workers: int | None, sandbox: str, trust: bool) -> None:
+def check(name: str, seconds: float, workers: int | None, walls: Walls) -> None:
     """Try a problem and print what was found."""
     out, err = screen(), status()
     problem = load(name)
     workers = workers or os.cpu_count() or 1
     with err.status(f"trying {problem.name} ...") if err.is_terminal else nullcontext():
-        worker = Worker(problem, sandbox, trusted=trust)
+        worker = Worker(problem, walls)
         try:
             report = try_out(problem, worker, worker.level, mutants(problem), seconds, workers)
         finally:

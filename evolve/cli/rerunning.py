@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from evolve.types import (
     Limits,
     Outcome,
     Program,
+    Walls,
 )
 from fitness.evaluation import ProblemFitness
 from fitness.gate import draw, nonce_of
@@ -116,7 +118,7 @@ class Again:
 
 
 def evaluations(
-    ledger: GitLedger, events: Sequence[Event], problem: Problem, count: int, sandbox: str, trust: bool
+    ledger: GitLedger, events: Sequence[Event], problem: Problem, count: int, walls: Walls
 ) -> Again:
     """Evaluate some recorded evaluations again.
 
@@ -127,7 +129,7 @@ def evaluations(
     repeatable = bool(events[0].measured["repeatable"])
     name = f"{len(chosen)} of {len(everything):,} evaluations, run again, give the recorded scores"
     result, differences = Again(name, []), []
-    worker = Worker(problem, sandbox, trusted=trust)
+    worker = Worker(problem, walls)
     try:
         for each in chosen:
             try:
@@ -196,6 +198,10 @@ class _Stored:
     ) -> list[Outcome]:
         """The answer, whatever the program."""
         return [Outcome(self._answer) for _ in cases]
+
+    def apart(self) -> AbstractContextManager[None]:
+        """Nothing is kept between runs that could be kept apart."""
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing to free."""

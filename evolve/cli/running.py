@@ -41,7 +41,8 @@ def again(options: RunOptions, result: Mapping[str, Any]) -> str:
         "--workers": options.workers,
         "--operators": ",".join(options.operators or ()) or None,
         "--population": options.population,
-        "--sandbox": options.sandbox if options.sandbox != "auto" else None,
+        "--sandbox": options.walls.kind if options.walls.kind != "auto" else None,
+        "--runtime": options.walls.runtime,
         "--baseline": options.baseline,
     }
     for budget in ("trials", "seconds", "usd"):
@@ -52,6 +53,6 @@ def again(options: RunOptions, result: Mapping[str, Any]) -> str:
             words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
     for model in options.models:
         words += ["--model", model]
-    if options.trust:
+    if options.walls.trusted:
         words.append("--i-trust-the-programs")
     return shlex.join(words)

@@ -16,7 +16,7 @@ from evolve.cli.screen import Screen, one_line, screen, signed
 from evolve.history import History
 from evolve.result import totals
 from evolve.start import identity, most_pairs
-from evolve.types import BadInput, Event
+from evolve.types import BadInput, Event, Walls
 from fitness.problem import Problem, load
 from fitness.verify import MALFORMED
 from fitness.verify import verify as mismatches
@@ -28,7 +28,7 @@ CLONED_CHAMPION = "refs/remotes/origin/champion"  # where a plain clone has it
 PROMOTIONS = "refs/tags/promotion/"
 
 
-def verify(run: str, head: str | None, rerun: int, folder: Path | None, sandbox: str, trust: bool) -> int:
+def verify(run: str, head: str | None, rerun: int, folder: Path | None, walls: Walls) -> int:
     """Check a run and print what was checked; 1 on any mismatch."""
     out = screen()
     if head is not None and not re.fullmatch(r"[0-9a-fA-F]{7,40}", head):
@@ -57,7 +57,7 @@ def verify(run: str, head: str | None, rerun: int, folder: Path | None, sandbox:
         wrong = sum(_report(out, what, found) for what, found in checks.items())
         exact, uncompared = bool(events) and events[0].decision.get("claim") == "artifact", 0
         if problem is not None:
-            done = [evaluations(ledger, events, problem, rerun, sandbox, trust)]
+            done = [evaluations(ledger, events, problem, rerun, walls)]
             done += [answers(ledger, events, problem)] if exact else []
             wrong += sum(_again(out, each) for each in done)
             uncompared = sum(each.uncompared for each in done)

@@ -1,0 +1,214 @@
+"""What only containers have: their walls as the daemon sees them, their lives, a daemon that is not there."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from evolve.types import BadInput, Limits, Program, SandboxUnavailable, Walls
+from sandbox import container, open_sandbox, values
+from sandbox.launch import Setup
+from sandbox.pool import Spares
+from sandbox.process import ProcessSandbox
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMITS = Limits(seconds=5.0, memory_bytes=128 << 20)
+
+pytestmark = pytest.mark.docker
+
+
+def docker(*arguments):
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def mine():
+    """Ids of the containers that this process has started."""
+    listed = docker("ps", "-aq", "--no-trunc", "--filter", f"label={container.LABEL}={container._owner()}")
+    return listed.split()
+
+
+def gone(ids, seconds=10):
+    deadline = time.monotonic() + seconds
+    while set(ids) & set(mine()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not set(ids) & set(mine())
+
+
+def run(sandbox, source, case=1, limits=LIMITS):
+    (outcome,) = sandbox.run(Program({"program.py": source.encode()}, "program.py:f"), [case], limits)
+    return outcome
+
+
+def answer(outcome):
+    assert outcome.failure is None, outcome.failure
+    return values.decode(outcome.answer, 1 << 20)
+
+
+# tells containers apart: when the first process of this one began
+WHICH = "def f(n): return open('/proc/1/stat').read().rpartition(')')[2].split()[19]"
+
+
+@pytest.fixture
+def sandbox():
+    opened = open_sandbox("docker", Setup(memory_bytes=LIMITS.memory_bytes))
+    yield opened
+    opened.close()
+    assert gone(mine())
+
+
+def test_the_walls_as_the_daemon_sees_them(sandbox):
+    (id,) = mine()
+    (seen,) = json.loads(docker("inspect", id))
+    host = seen["HostConfig"]
+    assert host["NetworkMode"] == "none" and host["IpcMode"] == "private" and host["PidMode"] == ""
+    assert host["ReadonlyRootfs"] and host["AutoRemove"] and not host["Privileged"]
+    assert host["CapDrop"] == ["ALL"] and sorted(host["CapAdd"]) == ["KILL", "SETGID", "SETUID"]
+    assert "no-new-privileges" in host["SecurityOpt"] and not host["Devices"]
+    assert host["Memory"] == host["MemorySwap"] == LIMITS.memory_bytes + (192 << 20)
+    assert host["PidsLimit"] == 128 and host["NanoCpus"] == 10**9 and host["LogConfig"]["Type"] == "none"
+    (mount,) = seen["Mounts"]
+    assert mount["Destination"] == "/run/evolve"
+    assert not Path(mount["Source"]).exists()  # needed for the start alone
+    assert not any(name in str(seen["Config"]["Env"]) for name in ("KEY", "TOKEN", "HOME="))
+    options = Path(f"/proc/{seen['State']['Pid']}/mounts").read_text()
+    (tmp,) = [line for line in options.splitlines() if line.split()[1] == "/tmp"]
+    assert {"noexec", "nosuid", "nodev", "nr_inodes=4096"} <= set(tmp.split()[3].split(","))
+
+
+def test_a_container_serves_many_jobs_and_is_replaced_before_it_is_old():
+    spares = Spares(partial(container.start, Setup()), most_jobs=4)
+    sandbox = ProcessSandbox("docker", spares)
+    seen = [answer(run(sandbox, WHICH)) for _ in range(9)]
+    sandbox.close()
+    assert len(set(seen)) == 3 and seen[0] == seen[3] != seen[4] == seen[7] != seen[8]
+    assert gone(mine())
+
+
+def test_an_old_container_is_replaced():
+    sandbox = ProcessSandbox("docker", Spares(partial(container.start, Setup()), most_seconds=0.0))
+    seen = {answer(run(sandbox, WHICH)) for _ in range(3)}
+    sandbox.close()
+    assert len(seen) == 3
+
+
+def test_apart_is_a_container_for_this_work_only(sandbox):
+    usual, apart = answer(run(sandbox, WHICH)), []
+    for _ in range(2):
+        with sandbox.apart():
+            apart += [answer(run(sandbox, WHICH)), answer(run(sandbox, WHICH))]
+    assert apart[0] == apart[1] != apart[2] == apart[3] and usual not in apart
+    assert answer(run(sandbox, WHICH)) == usual
+
+
+def test_a_container_killed_in_the_middle_is_the_machinery_and_the_next_run_starts_anew(sandbox):
+    (id,) = mine()
+    killer = threading.Timer(0.3, lambda: docker("kill", id))
+    killer.start()
+    with pytest.raises(SandboxUnavailable, match="died"):
+        run(sandbox, "def f(n):\n    while True: pass")
+    killer.join()
+    assert answer(run(sandbox, "def f(n): return n")) == 1
+
+
+def test_memory_of_all_threads_and_files_together_is_the_programs_failure(sandbox):
+    hog = "import numpy as np\ndef f(n): return float(np.ones(10**9).sum())"
+    assert run(sandbox, hog).failure.kind == "out_of_memory"
+    files = "def f(n):\n    for i in range(9):\n        open(f'/tmp/{i}', 'wb').write(bytes(16 << 20))"
+    assert "No space left" in run(sandbox, files).failure.detail
+    assert answer(run(sandbox, "import os\ndef f(n): return os.listdir('/tmp')")) == ["job"]
+
+
+def test_what_a_job_leaves_is_wiped_and_looked_for(sandbox):
+    leaver = """
+import os
+def f(n):
+    for folder in ('/tmp', '/dev/shm', '.'):
+        open(f'{folder}/left', 'w').close()
+    os.makedirs('deep/er')
+    os.open('deep/er/file', os.O_CREAT | os.O_WRONLY, 0)
+    return 1
+"""
+    here = answer(run(sandbox, WHICH))
+    assert answer(run(sandbox, leaver)) == 1
+    look = "import os\ndef f(n): return [os.listdir(d) for d in ('/tmp', '/dev/shm', '.')]"
+    assert answer(run(sandbox, look)) == [["job"], [], ["program.py"]]
+    assert answer(run(sandbox, WHICH)) == here
+
+
+def test_each_job_has_a_user_of_its_own_without_any_power(sandbox):
+    source = """
+import os
+def f(n):
+    status = dict(line.split(':', 1) for line in open('/proc/self/status').read().splitlines())
+    return [os.getuid(), os.getgid(), os.getgroups(), status['CapEff'].strip(), status['NoNewPrivs'].strip()]
+"""
+    first, second = answer(run(sandbox, source)), answer(run(sandbox, source))
+    assert first[0] >= 200_000 and second[0] == first[0] + 1
+    assert first[1:] == [first[0], [], "0" * 16, "1"]
+
+
+def test_what_a_killed_driver_created_and_never_started_is_swept():
+    source = """
+import os, sys
+from sandbox import container, launch
+with container._daemon() as api:
+    print(container._create(api, launch.Setup(), container._Folder().path), flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    left = subprocess.run(
+        [sys.executable, "-c", source], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    id = left.stdout.strip()
+    assert docker("inspect", "--format", "{{.State.Status}}", id).strip() == "created"
+    open_sandbox("docker").close()
+    assert id not in docker("ps", "-aq", "--no-trunc").split()
+    assert gone(mine())
+
+
+def test_what_is_missing_is_said(monkeypatch):
+    with pytest.raises(SandboxUnavailable, match="docker build -t evolve-sandbox"):
+        open_sandbox("docker", Setup(image="no-such-image-here"))
+    with pytest.raises(SandboxUnavailable, match="no_such_package"):
+        open_sandbox("docker", ["no_such_package"])
+    with pytest.raises(SandboxUnavailable, match="no-such-runtime"):
+        open_sandbox(Walls("docker", runtime="no-such-runtime"))
+    with pytest.raises(BadInput, match="docker, for the runtime runsc"):
+        open_sandbox(Walls("process", runtime="runsc"))
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("DOCKER_HOST", "unix:///no/such/socket")
+        with pytest.raises(SandboxUnavailable, match="no Docker daemon answers at unix:///no/such/socket"):
+            open_sandbox("docker")
+    assert gone(mine())
+
+
+def test_a_run_in_containers(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "evolve",
+        "run",
+        "tsp_constructive",
+        "--trials",
+        "12",
+        "--sandbox",
+        "docker",
+    ]
+    command += ["--to", str(tmp_path / "run"), "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["sandbox"] == "docker"
+    verified = subprocess.run(
+        [*command[:3], "verify", str(tmp_path / "run.git"), "--rerun", "3", "--sandbox", "docker"],
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert verified.returncode == 0, verified.stdout + verified.stderr
