@@ -319,7 +319,15 @@ def test_each_worker_has_a_core_of_its_own(folder: Path) -> None:
     finally:
         worker.close()
     with pytest.raises(BadInput, match="a core each"):
-        run(RunOptions(str(folder), folder.parent / "many.git", trials=1, workers=len(slots) + 1, trust=True))
+        run(
+            RunOptions(
+                str(folder),
+                folder.parent / "many.git",
+                trials=1,
+                workers=len(slots) + 1,
+                walls=Walls(trusted=True),
+            )
+        )
 
 
 def test_a_child_that_fails_where_the_champion_does_not_is_given_up() -> None:
