@@ -10,7 +10,7 @@ from evolve.budget import Budget
 from evolve.history import History
 from evolve.landing import Landing
 from evolve.loop import Search
-from evolve.types import TURNS, CaseKey, Evaluation, Executor, Files, Job, RunError
+from evolve.types import TURNS, CaseKey, Evaluation, Executor, Files, Job
 from fitness.gate import CHECK_PAIRS, draw, nonce_of, sealed_claim
 from fitness.problem import Problem
 from fitness.statistics import Reading
@@ -25,10 +25,7 @@ def run_cases(
     stop: Callable[[], object],
     landing: Landing | None = None,
 ) -> list[float] | None:
-    """Raw scores of one program on many cases, spread over the workers; None: somebody wants to stop.
-
-    Raises RunError when the machinery failed on the same cases three times.
-    """
+    """Raw scores of one program on many cases, spread over the workers; None: somebody wants to stop."""
     both = run_jobs(executor, Job(files, tuple(cases)), stop, landing)
     return None if both is None else both[0]
 
@@ -44,7 +41,7 @@ def run_jobs(
     def submit(job: Job) -> Future[Evaluation]:
         return landing.submit(executor, job)[1] if landing is not None else executor.submit(job)
 
-    waiting = {submit(job): (n, 1) for n, job in enumerate(jobs)}
+    waiting = {submit(job): n for n, job in enumerate(jobs)}
     landed: dict[int, Evaluation] = {}
     while waiting:
         if stop():
@@ -53,13 +50,7 @@ def run_jobs(
             return None
         done, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
         for future in done:
-            n, tries = waiting.pop(future)
-            try:
-                landed[n] = future.result()
-            except RunError:
-                if tries == 3:
-                    raise
-                waiting[submit(jobs[n])] = n, tries + 1
+            landed[waiting.pop(future)] = future.result()
     sides = [landed[n] for n in range(len(jobs))], [landed[n].rival for n in range(len(jobs))]
     own, rival = ([score for each in side if each is not None for score in each.scores] for side in sides)
     return own, rival

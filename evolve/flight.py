@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
 
 from evolve.landing import Landing
-from evolve.types import TURNS, Batch, Evaluation, Executor, Job, Json, Proposal, RunError
+from evolve.types import TURNS, Batch, Evaluation, Executor, Job, Json, Proposal
 
 
 @dataclass(slots=True, eq=False)
@@ -22,39 +22,30 @@ class Attempt:
     ]  # trial, told, operator, parents; tree, idea and details once there is a child
     most_usd: float = 0.0  # what it may still cost
     proposal: Proposal | None = None
-    tries: int = 0  # times that the machinery failed
 
 
 @dataclass(slots=True, eq=False)
 class Duel:
-    """A batch of pairs under way; both sides run again when the machinery failed on either."""
+    """A batch of pairs under way; what the machinery failed on one side is run again on both."""
 
     batch: Batch
     jobs: Mapping[
         str, Job
     ]  # side -> job; a side whose scores are known, or that is another's rival, has none
-    landed: dict[str, Evaluation | RunError] = field(default_factory=dict)
-    retries: dict[str, int] = field(default_factory=lambda: {"challenger": 0, "champion": 0})
+    landed: dict[str, Evaluation] = field(default_factory=dict)
+    again: bool = False  # both sides have run again where one had to
 
     @property
     def runs(self) -> int:
         """Runs that a pair takes."""
         return sum(1 if job.rival is None else TURNS for job in self.jobs.values())
 
-    def part(self) -> None:
-        """Give each side a job of its own: when the machinery fails again, it is known on which."""
-        if (rival := (job := self.jobs["challenger"]).rival) is not None:
-            self.jobs = {
-                "challenger": replace(job, rival=None),
-                "champion": replace(job, files=rival, rival=None),
-            }
-
-    def sides(self) -> Iterator[tuple[str, Evaluation | RunError]]:
+    def sides(self) -> Iterator[tuple[str, Evaluation]]:
         """What landed for each side."""
-        for side, result in self.landed.items():
-            yield side, result
-            if isinstance(result, Evaluation) and result.rival is not None:
-                yield "champion", result.rival
+        for side, evaluation in self.landed.items():
+            yield side, evaluation
+            if evaluation.rival is not None:
+                yield "champion", evaluation.rival
 
 
 Task = Attempt | Duel
@@ -66,7 +57,7 @@ class Landed:
 
     task: Task
     side: str
-    result: Proposal | Evaluation | RunError
+    result: Proposal | Evaluation
 
 
 class Flight:
@@ -157,19 +148,11 @@ class Flight:
         task, side = self._flying.pop(future)
         if (key := self._keys.pop(future, None)) is not None:
             self._landed.append(key)
-        error = future.exception()
-        if error is not None and not isinstance(error, RunError):
-            raise error
-        result = error if error is not None else future.result()
-        if isinstance(result, Proposal):
+        if isinstance(task, Attempt) and task.proposal is None:
             self.proposing -= 1
-        elif isinstance(task, Attempt) and task.proposal is None:  # a model that cannot be reached
-            self.proposing -= 1
-            assert isinstance(result, RunError)
-            raise result
         else:
             self.jobs -= 1
-        return Landed(task, side, result)
+        return Landed(task, side, future.result())
 
     def _ask_model(self, work: Awaitable[Proposal]) -> Future[Proposal]:
         if self._models is None:

@@ -21,6 +21,8 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Json]:
         record["metrics"] = dict(evaluation.metrics)
     if evaluation.feedback:
         record["feedback"] = evaluation.feedback
+    if evaluation.survived:
+        record["survived"] = list(evaluation.survived)
     return record
 
 
@@ -44,7 +46,9 @@ def evaluation_of(measured: Mapping[str, Json]) -> Evaluation | None:
         found = failures_of(measured["failures"])
         failures = tuple(found.get(n) for n in range(len(scores)))
     seconds = tuple(measured["seconds"])
-    return Evaluation(scores, failures, seconds, measured.get("metrics", {}), measured.get("feedback", ""))
+    metrics, feedback = measured.get("metrics", {}), measured.get("feedback", "")
+    survived = tuple(measured.get("survived", ()))
+    return Evaluation(scores, failures, seconds, metrics, feedback, survived=survived)
 
 
 def trial_of(event: Event, sign: int) -> Trial:

@@ -36,7 +36,6 @@ from evolve.types import (
     Parent,
     Population,
     Proposal,
-    RunError,
     Selector,
     Variant,
     Verdict,
@@ -45,7 +44,6 @@ from populations.records import encode_paid
 from populations.trees import tree_id, variant_id
 
 MOST_DRAWS = 32  # of an operator, while those that are drawn have no room
-MOST_RETRIES = 2  # of a job that the machinery failed; the third failure is the program's own
 GATE_KINDS = ("duel_open", "duel_close", "promotion", "demotion")
 
 
@@ -81,7 +79,6 @@ class Parts:
     territory: Territory
     budget: Budget
     seed: int  # of the run
-    worst: float  # raw score of a case that failed
     search_cases: tuple[CaseKey, ...]
     artifact: bool = False  # the answer is the result: keep it
     in_turn: bool = False  # the sides of a duel take turns in one job: what they use is compared
@@ -106,7 +103,6 @@ class Search:
         self._unheard: list[Event] = []
         self._next = 0  # index of the next trial
         self._trees: set[str] = set()  # of the children under way
-        self._in_a_row = 0  # failures of the machinery without a success between them
 
     # ------------------------------------------------------------------------------ what is known
 
@@ -284,7 +280,6 @@ class Search:
     def land(self, landed: Landed) -> None:
         """Record what a task has brought."""
         task, result = landed.task, landed.result
-        self._watch(result)
         if isinstance(task, Duel):
             assert not isinstance(result, Proposal)
             task.landed[landed.side] = result
@@ -292,27 +287,8 @@ class Search:
                 self._land_duel(task)
         elif isinstance(result, Proposal):
             self._consider(task, result)
-        elif isinstance(result, Evaluation):
-            self._record(task, "failed" if result.failed else "evaluated", evaluation=result)
-        elif task.tries < MOST_RETRIES:
-            task.tries += 1
-            self._evaluate(task)
         else:
-            lost = self._lost(len(self.parts.search_cases), result)
-            self._record(task, "failed", evaluation=lost)
-
-    def _watch(self, result: object) -> None:
-        """A machinery that fails for everything is no program's fault: stop the run."""
-        self._in_a_row = self._in_a_row + 1 if isinstance(result, RunError) else 0
-        if (
-            isinstance(result, RunError)
-            and self._in_a_row > 4 * (MOST_RETRIES + 1) * self.parts.executor.workers
-        ):
-            raise result
-
-    def _lost(self, cases: int, error: RunError) -> Evaluation:
-        failure = Failure("machinery", f"{type(error).__name__}: {error}")
-        return Evaluation((self.parts.worst,) * cases, (failure,) * cases, (0.0,) * cases)
+            self._record(task, "failed" if result.failed else "evaluated", evaluation=result)
 
     def _record(
         self,
@@ -358,21 +334,19 @@ class Search:
         return {"answer": answer}
 
     def _land_duel(self, duel: Duel) -> None:
-        errors = {side: r for side, r in duel.landed.items() if isinstance(r, RunError)}
-        for side in errors:
-            duel.retries[side] += 1
-        if errors and max(duel.retries.values()) <= MOST_RETRIES:
-            duel.landed.clear()  # both sides again: a side that could provoke a failure must not gain by it
-            duel.part()
-            for side, job in duel.jobs.items():
-                self.flight.add(duel, job, side)
+        failed = {side: list(each.survived) for side, each in duel.sides() if each.survived}
+        spared = duel.jobs.keys() - failed.keys()
+        if failed and spared and not duel.again:
+            duel.again = True  # both sides: one that could provoke a failure must not gain by it
+            for side in spared:
+                del duel.landed[side]
+                self.flight.add(duel, duel.jobs[side], side)
             return
         batch, scores, failures = duel.batch, {}, {}
-        for side, result in duel.sides():
-            lost = self._lost(len(batch.cases), result) if isinstance(result, RunError) else result
-            scores[side] = list(lost.scores)
-            if failed := failures_record(lost):
-                failures[side] = failed
+        for side, evaluation in duel.sides():
+            scores[side] = list(evaluation.scores)
+            if why := failures_record(evaluation):
+                failures[side] = why
         ran = len(batch.cases) * duel.runs
         if batch.known is not None:
             scores["champion"] = list(batch.known)
@@ -383,8 +357,9 @@ class Search:
             "count": len(batch.cases),
         }
         measured: dict[str, Json] = {**scores, "ran": ran}
-        if any(duel.retries.values()):
-            measured["retries"] = dict(duel.retries)
+        if failed:
+            measured["survived"] = failed
+            measured["retries"] = {side: len(failed.get(side, ())) for side in ("challenger", "champion")}
         if failures:
             measured["failures"] = failures
         self.append("duel_batch", decision, measured, variant=batch.challenger)

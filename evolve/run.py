@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from types import FrameType
 
 from evolve.budget import Budget, Clock
 from evolve.claim import open_sealed, reserve
-from evolve.executor import LocalExecutor, cores
+from evolve.executor import LocalExecutor, Recovery, cores
 from evolve.history import History
 from evolve.landing import Landing
 from evolve.loop import Parts, search
@@ -31,6 +31,7 @@ from evolve.types import (
     Executor,
     Fitness,
     Gate,
+    Job,
     Json,
     Listener,
     Operator,
@@ -97,11 +98,15 @@ class Stop:
 
 
 def run(
-    options: RunOptions, listeners: Sequence[Listener] = (), executor: Executor | None = None
+    options: RunOptions,
+    listeners: Sequence[Listener] = (),
+    executor: Executor | None = None,
+    notice: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Json]:
     """Start or resume a run; return the object that `--json` prints.
 
-    `executor` is used, and left open, instead of worker processes of this machine. Raises BadInput for what
+    `executor` is used, and left open, instead of worker processes of this machine. `notice` is told, from any
+    thread, why the run waits, and "" when it goes on. Raises BadInput for what
     the user got wrong, RunError when the run cannot do its work.
     """
     clock = Clock()
@@ -121,7 +126,10 @@ def run(
     with stop.listening():
         if executor is not None:
             return _run(options, problem, budget, clock, executor, stop, listeners)
-        own = LocalExecutor(worker, options.workers or len(slots) or os.cpu_count() or 1)
+        known = Job(problem.seed_files, (CaseKey("search", 0),))
+        recovery = Recovery(known, problem.worst, notice=notice)
+        count = options.workers or len(slots) or os.cpu_count() or 1
+        own = LocalExecutor(worker, count, recovery)
         try:
             return _run(options, problem, budget, clock, own, stop, listeners)
         finally:
@@ -195,7 +203,6 @@ def _run(
             territory=Territory(problem.seed_files, problem.editable),
             budget=budget,
             seed=options.seed,
-            worst=problem.worst,
             search_cases=search_cases,
             artifact=problem.claim == "artifact",
             in_turn=problem.resource is not None,

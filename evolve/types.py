@@ -43,7 +43,7 @@ FailureKind = Literal[
     "invalid_answer", "out_of_range",
     # of an attempt, before anything was run
     "duplicate", "refused", "no_child", "model",
-    # the machinery failed three times on this program
+    # sound workers died of this program
     "machinery",
 ]  # fmt: skip
 
@@ -186,6 +186,7 @@ class Evaluation:
     feedback: str = ""  # what the evaluator says to a mutator
     answers: tuple[bytes | None, ...] = ()  # encoded, only where the job asked to keep them
     rival: Evaluation | None = None  # of the job's second program, if it had one
+    survived: tuple[str, ...] = ()  # what the machinery failed with, before another worker did it
 
     @property
     def failed(self) -> bool:
@@ -242,7 +243,7 @@ class Executor(Protocol):
         ...
 
     def submit(self, job: Job) -> Future[Evaluation]:
-        """Start a job; the future raises EvaluatorError or SandboxUnavailable when the machinery failed."""
+        """Start a job; the future raises a RunError when the machinery failed for good."""
         ...
 
     def interrupt(self) -> None:

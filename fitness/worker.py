@@ -132,8 +132,8 @@ class _Process:
     """One life of the evaluator process, its channel, its lifeline (standard input) and its log."""
 
     def __init__(self, folder: Path) -> None:
-        self.channel, theirs = socket.socketpair()
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `end`)
+        self.channel, theirs = socket.socketpair()
         self._ending = threading.Lock()
         self.ended, self.code, self.last_words = False, 0, ""
         environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
@@ -143,7 +143,7 @@ class _Process:
             "OPENBLAS_NUM_THREADS": "1",  # a thread a core would compete with the programs
             "OMP_NUM_THREADS": "1",
         }
-        with theirs:
+        try:
             self._popen = subprocess.Popen(
                 [sys.executable, "-u", "-P", "-m", "fitness.evaluator", str(theirs.fileno())],
                 stdin=subprocess.PIPE,
@@ -153,6 +153,12 @@ class _Process:
                 env=environment,
                 cwd=folder,  # where evaluate.py finds files of its own
             )
+        except OSError:
+            self.channel.close()
+            self._log.close()
+            raise
+        finally:
+            theirs.close()
 
     @property
     def pid(self) -> int:

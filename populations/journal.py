@@ -8,6 +8,7 @@ is safe, so it is cut. A damaged group with an intact one after it was safe once
 
 from __future__ import annotations
 
+import errno
 import os
 import zlib
 from collections.abc import Iterable
@@ -71,7 +72,7 @@ class Journal:
             _write(self._file, group)
             os.fdatasync(self._file)
         except OSError as error:
-            self._failure = f"journal {self._folder}: cannot be written: {error.strerror}"
+            self._failure = self._refused(error)
             raise LedgerError(self._failure) from error
         self._failure = ""
         self._size += len(group)
@@ -87,7 +88,7 @@ class Journal:
             file = os.open(self._folder / f"{first:012d}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
             sync_folder(self._folder)
         except OSError as error:
-            raise LedgerError(f"journal {self._folder}: cannot be written: {error.strerror}") from error
+            raise LedgerError(self._refused(error)) from error
         if self._file >= 0:
             os.close(self._file)
         self._file, self._size = file, 0
@@ -99,6 +100,11 @@ class Journal:
         """Remove the segments whose events are all among the first `count`."""
         while len(self._firsts) > 1 and self._firsts[1] <= count:
             (self._folder / f"{self._firsts.pop(0):012d}").unlink(missing_ok=True)
+
+    def _refused(self, error: OSError) -> str:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = ". Free some space: what was recorded is kept, the same command goes on" if full else ""
+        return f"journal {self._folder}: cannot be written: {error.strerror}{hint}"
 
     def close(self) -> None:
         """Free the file; what waits for a sync is not written. Idempotent."""

@@ -64,9 +64,11 @@ def complaints() -> IO[bytes]:
 
 
 def said(file: IO[bytes]) -> str:
-    """The end of such a file, on one line."""
+    """What git died of, as such a file tells it; else the file's end. On one line."""
     file.seek(0)
-    return " ".join(file.read().decode(errors="replace").split())[-400:] or "no message"
+    text = file.read().decode(errors="replace")
+    fatal = [line for line in text.splitlines() if line.startswith("fatal: ")][:1]
+    return " ".join("".join(fatal or text).split())[-400:] or "no message"
 
 
 def locate(path: Path) -> Path:

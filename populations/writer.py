@@ -118,7 +118,8 @@ class Writer:
         except Exception as error:  # whatever it is, the loop's thread raises it
             with self._change:
                 self._failure = (
-                    f"run {self._git_dir}: git stopped writing, the journal keeps the rest: {error}"
+                    f"run {self._git_dir}: git stopped writing: {error}. What was recorded is kept in the "
+                    "journal, the same command goes on"
                 )
                 self._change.notify_all()
             if self._import is not None:

@@ -13,6 +13,7 @@ from noisy import Equal, OneBetter, noisy_score, play, quality, write_problem
 
 from evolve.budget import Budget, Spent
 from evolve.doubles import InlineExecutor, Nudge
+from evolve.executor import LocalExecutor, Recovery
 from evolve.run import RunOptions, run
 from evolve.types import (
     BadInput,
@@ -21,12 +22,14 @@ from evolve.types import (
     EvaluatorError,
     Event,
     Files,
+    Fitness,
     Job,
     Json,
     Parent,
     Proposal,
 )
 from fitness.doubles import SyntheticFitness
+from fitness.problem import load
 from fitness.verify import verify
 from populations.ledger import GitLedger
 
@@ -151,8 +154,19 @@ def test_nothing_is_evaluated_twice_or_outside_its_territory(problem: Path) -> N
     assert len(trees) == len(set(trees))
 
 
+def run_threaded(options: RunOptions, problem: Path, fitness: Fitness) -> dict[str, Json]:
+    """A run whose two workers share a fitness of this process."""
+    loaded = load(problem)
+    recovery = Recovery(Job(loaded.seed_files, (CaseKey("search", 0),)), loaded.worst)
+    executor = LocalExecutor(lambda: fitness, 2, recovery)
+    try:
+        return run(options, executor=executor)
+    finally:
+        executor.close()
+
+
 class Breaking:
-    """A fitness whose machinery fails on the first two tries of each job, or always for some programs."""
+    """A fitness whose machinery fails on the first try of each job, or always for some programs."""
 
     level = "none"
 
@@ -164,24 +178,31 @@ class Breaking:
         key = (job.files["program.py"], job.cases)
         self.tries[key] = self.tries.get(key, 0) + 1
         seed = quality(job.files) == 0.0
-        if not seed and (self.tries[key] <= 2 or (self.always and quality(job.files) > 0)):
+        if not seed and (self.tries[key] == 1 or (self.always and quality(job.files) > 0)):
             raise EvaluatorError("the evaluator died")
         return self.inner.evaluate(job)
+
+    def interrupt(self) -> None:
+        """Nothing runs on."""
 
     def close(self) -> None:
         """Nothing to free."""
 
 
 @pytest.mark.parametrize("always", [False, True])
-def test_the_machinery_may_fail_twice(problem: Path, always: bool) -> None:
+def test_the_machinery_may_fail_once_a_job(problem: Path, always: bool) -> None:
     options = RunOptions(
         str(problem), problem.parent / f"{always}.git", trials=12, operators=("evolve.doubles.Nudge",)
     )
-    result = run(options, executor=InlineExecutor(Breaking(always), 2))
+    result = run_threaded(options, problem, Breaking(always))
     assert result["trials"] == 12
     assert (result["failures"].get("machinery", 0) > 0) == always
-    retried = [e for e in events(result) if e.kind == "duel_batch" and "retries" in e.measured]
-    assert all(max(e.measured["retries"].values()) <= 3 for e in retried)
+    found = events(result)
+    survived = [e.measured["survived"] for e in found if e.kind == "trial" and "survived" in e.measured]
+    assert len(survived) == 12 and survived[0][0] == "EvaluatorError: the evaluator died"
+    batches = [e.measured for e in found if e.kind == "duel_batch"]
+    assert (batches or always) and all(m["retries"]["challenger"] == 1 for m in batches)
+    assert verify(found) == []
 
 
 class BreakingDuels(Breaking):
@@ -198,7 +219,7 @@ def test_a_batch_records_why_its_cases_failed(problem: Path) -> None:
     options = RunOptions(
         str(problem), problem.parent / "lost.git", trials=12, operators=("evolve.doubles.Nudge",)
     )
-    found = events(run(options, executor=InlineExecutor(BreakingDuels(False), 2)))
+    found = events(run_threaded(options, problem, BreakingDuels(False)))
     lost = [e for e in found if e.kind == "duel_batch" and "failures" in e.measured]
     assert lost
     for event in lost:
@@ -219,6 +240,9 @@ class Dead:
             raise EvaluatorError("the daemon is gone")
         return SyntheticFitness(noisy_score).evaluate(job)
 
+    def interrupt(self) -> None:
+        """Nothing runs on."""
+
     def close(self) -> None:
         """Nothing to free."""
 
@@ -227,8 +251,8 @@ def test_a_dead_machinery_stops_the_run(problem: Path) -> None:
     options = RunOptions(
         str(problem), problem.parent / "dead.git", trials=500, operators=("evolve.doubles.Nudge",)
     )
-    with pytest.raises(EvaluatorError, match="the daemon is gone"):
-        run(options, executor=InlineExecutor(Dead(), 2))
+    with pytest.raises(EvaluatorError, match=r"the daemon is gone .*13 programs in a row"):
+        run_threaded(options, problem, Dead())
 
 
 class Listening:

@@ -39,6 +39,7 @@ class LiveProgress:
         self._heard: deque[Event] = deque()
         self._evidence = Evidence()
         self._newest = (0.0, time.monotonic())  # the run's seconds, and when we learned of them
+        self._waits_for = ""
         self._live = Live(
             console=console,
             get_renderable=self._draw,
@@ -63,6 +64,10 @@ class LiveProgress:
         """Hear one event: nothing but an append, which is atomic."""
         self._heard.append(event)
 
+    def notice(self, text: str) -> None:
+        """Hear, from any thread, why the run waits; "": it goes on."""
+        self._waits_for = text
+
     def _fold(self) -> None:
         while self._heard:
             event = self._heard.popleft()
@@ -73,10 +78,13 @@ class LiveProgress:
         self._fold()
         elapsed, at = self._newest
         # Up to a pause of the whole machinery: then the clock must not run on alone.
-        return draw(self.story, self._problem, self._budget, self._evidence, elapsed + time.monotonic() - at)
+        elapsed += time.monotonic() - at
+        return draw(self.story, self._problem, self._budget, self._evidence, elapsed, self._waits_for)
 
 
-def draw(story: Story, problem: Problem, budget: Budget, evidence: Evidence, elapsed: float) -> Text:
+def draw(
+    story: Story, problem: Problem, budget: Budget, evidence: Evidence, elapsed: float, waits_for: str = ""
+) -> Text:
     """The live display."""
     if story.history.start is None:
         return Text(f"{problem.name}: starting ...", style="quiet")
@@ -93,6 +101,8 @@ def draw(story: Story, problem: Problem, budget: Budget, evidence: Evidence, ela
         rows.append(("", Text(kinds, style="quiet")))
     rows += zip(("operators", *[""] * MOST_OPERATORS), operator_lines(story), strict=False)
     rows.append(("budget", budget_line(story, budget, elapsed)))
+    if waits_for:
+        rows.append(("waiting", Text(one_line(waits_for), style="bad")))
     # lines of text, no table: a table takes rich four times as long, several times a second
     lines = [heading, *(Text.assemble((f"{name:<9} ", "quiet"), row) for name, row in rows)]
     display = Text("\n").join(lines)
@@ -144,6 +154,10 @@ class PlainProgress:
                 f"{story.history.trials} trials ({failed} without a score), {champion}, "
                 f"{len(story.open_duels())} open duels, {story.rate():.1f} evaluations/s",
             )
+
+    def notice(self, text: str) -> None:
+        """Hear, from any thread, why the run waits; "": it goes on."""
+        self._console.out(f"waiting: {one_line(text)}" if text else "going on", highlight=False)
 
     def _say(self, event: Event, line: str) -> None:
         self._next_line = time.monotonic() + _LINE_EVERY_SECONDS

@@ -23,7 +23,7 @@ def run_and_show(options: RunOptions, *, as_json: bool) -> dict[str, Any]:
     live = console.is_terminal and not console.is_dumb_terminal
     progress = (LiveProgress if live else PlainProgress)(problem, budget, console)
     with progress:
-        result = run(options, [progress])
+        result = run(options, [progress], notice=progress.notice)
     out = screen()
     if as_json:
         out.lines([json.dumps(result, allow_nan=False)])
