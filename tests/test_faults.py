@@ -18,11 +18,12 @@ from problem_folders import write
 from evolve.doubles import Nudge
 from evolve.executor import LocalExecutor, Recovery
 from evolve.run import RunOptions, run
-from evolve.types import BadInput, CaseKey, EvaluatorError, Event, Job, Json, Parent, Proposal
+from evolve.types import BadInput, CaseKey, EvaluatorError, Event, Job, Json, Parent, Proposal, Walls
 from fitness.problem import load
 from fitness.worker import Worker
 from populations.ledger import GitLedger
 
+BARE = Walls("none", trusted=True)
 TOML = """
 name = "frail"
 claim = "cases"
@@ -111,7 +112,7 @@ def kill_all() -> None:
 def play(problem: Path, listening: Listening, operator: str = "evolve.doubles.Nudge", **more: object) -> Json:
     options = RunOptions(
         str(problem), problem.parent / "run.git", trials=20, workers=2, operators=(operator,),
-        sandbox="none", trust=True,
+        walls=BARE,
     )  # fmt: skip
     return run(options, [listening], **more)  # type: ignore[arg-type]
 
@@ -127,7 +128,7 @@ def impatient(problem: Path, said: list[str], seconds: float) -> Iterator[LocalE
     loaded = load(problem)
     known = Job(loaded.seed_files, (CaseKey("search", 0),))
     recovery = Recovery(known, loaded.worst, patience_seconds=seconds, notice=said.append)
-    executor = LocalExecutor(lambda: Worker(loaded, "none", trusted=True), 2, recovery)
+    executor = LocalExecutor(lambda: Worker(loaded, BARE), 2, recovery)
     try:
         yield executor
     finally:
