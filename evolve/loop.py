@@ -40,6 +40,7 @@ from evolve.types import (
     Variant,
     Verdict,
 )
+from fitness.simplicity import program_size
 from populations.records import encode_paid
 from populations.trees import tree_id, variant_id
 
@@ -81,6 +82,7 @@ class Parts:
     seed: int  # of the run
     search_cases: tuple[CaseKey, ...]
     artifact: bool = False  # the answer is the result: keep it
+    sized: bool = False  # how large programs are matters
     in_turn: bool = False  # the sides of a duel take turns in one job: what they use is compared
     session: Mapping[str, Json] | None = None  # what the `resume` event measures; None: the run is new
     landing: Landing | None = None  # keeps what a kill would lose between a worker and the ledger
@@ -313,6 +315,8 @@ class Search:
             )
             measured |= evaluation_record(evaluation)
             files = self._answer(evaluation)
+            if self.parts.sized:
+                measured["size"] = program_size(proposal.files)
             self._trees.discard(decision["tree"])
         if proposal.exchanges:
             measured["usd"] = proposal.usd

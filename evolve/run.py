@@ -205,6 +205,7 @@ def _run(
             seed=options.seed,
             search_cases=search_cases,
             artifact=problem.claim == "artifact",
+            sized=problem.margin > 0,
             in_turn=problem.resource is not None,
             session=here if inspected is None else None,
             landing=landing,

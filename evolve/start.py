@@ -18,6 +18,7 @@ from evolve.types import SCHEMA, CaseKey, Evaluation, Event, Executor, Job, Json
 from fitness.check import require_scores
 from fitness.presets import PRESETS
 from fitness.problem import Problem
+from fitness.simplicity import program_size
 from fitness.statistics import Reading, choose_n_max, choose_reading
 from populations.ledger import GitLedger
 from populations.trees import tree_id, variant_id
@@ -178,10 +179,11 @@ def _seed_trial(ledger: GitLedger, problem: Problem, inspected: Inspected, clock
     }
     answers = inspected.evaluation.answers
     files = {"answer": answers[0]} if answers and answers[0] is not None else None
+    sized = {"size": program_size(problem.seed_files)} if problem.margin > 0 else {}
     ledger.append(
         "trial",
         decision,
-        {**evaluation_record(inspected.evaluation), "elapsed": clock()},
+        {**evaluation_record(inspected.evaluation), **sized, "elapsed": clock()},
         variant=variant,
         files=files,
     )

@@ -21,6 +21,7 @@ class Candidate:
     trial: int
     scores: NDArray[np.float64]
     value: float  # their mean
+    size: int = 0  # of the program; 0: not known, as it does not matter in this run
 
     @property
     def order(self) -> tuple[float, int]:
@@ -42,7 +43,8 @@ class Candidates:
             return None
         # the mean of the raw scores, as everybody computes it, so that ties are ties everywhere
         scores = np.asarray(raw, float)
-        candidate = Candidate(id, trial.decision["trial"], sign * scores, sign * mean(scores))
+        size = trial.measured.get("size", 0)
+        candidate = Candidate(id, trial.decision["trial"], sign * scores, sign * mean(scores), size)
         self.by_id[id] = candidate
         place = (candidate.value, -candidate.trial, id)
         if len(self._elite) < ELITE:

@@ -27,7 +27,8 @@ from fitness.account import Account
 from fitness.candidates import Candidate, Candidates
 from fitness.intervals import Interval, mean_interval
 from fitness.intervals import sealed_claim as sealed_claim
-from fitness.statistics import OPTIMISM, Duel, Reading, smallest_provable_gain
+from fitness.simplicity import Simplicity
+from fitness.statistics import Duel, Reading, optimistic_gain, smallest_provable_gain
 from fitness.statistics import choose_n_max as choose_n_max
 
 MOST_OPEN = 2  # duels at once
@@ -56,6 +57,7 @@ class Contest:
     challenger: str
     champion: str
     duel: Duel
+    simpler: bool = False  # non-inferiority, of a smaller challenger, against the last better champion
     received: int = 0  # pairs in the duel phase, those after the decision included
     checks: list[float] = field(default_factory=list)  # oriented differences of the check pairs
     promotion: int | None = None
@@ -74,6 +76,12 @@ class Contest:
     def gain_interval(self) -> Interval | None:
         """95 % interval of the gain on the check pairs."""
         return mean_interval(self.checks)
+
+    @property
+    def undone(self) -> bool:
+        """Whether the check pairs refute what was proven."""
+        interval = self.gain_interval
+        return interval is not None and interval[1] < min(self.duel.reading.margin, 0.0)
 
 
 class OpenGate:
@@ -168,6 +176,8 @@ class DuelGate(OpenGate):
         self.searched = self.dueled = 0  # case runs
         self._under_way: dict[int, int] = {}  # duel -> case runs of the batch that was asked for
         self._met: dict[object, dict[str, str]] = {}  # behaviour -> champion -> how their duel ended
+        self.simplicity = Simplicity(self.reading)
+        self._simpler: set[str] = set()  # champions that were promoted for being simpler
         self._level = 0.0  # of the next duel, when somebody was last asked for
         self._queue: list[tuple[tuple[float, int], str]] = []  # heap of those that may challenge
         self._resting = False  # time is out or the run has ended: no duel is opened before a `resume`
@@ -176,6 +186,8 @@ class DuelGate(OpenGate):
 
     def tell(self, event: Event) -> None:
         """Fold one event of any kind."""
+        if event.kind == "promotion" and event.decision.get("simpler"):
+            self._simpler.add(event.decision["variant"])
         super().tell(event)
         match event.kind:
             case "start":
@@ -185,7 +197,8 @@ class DuelGate(OpenGate):
             case "duel_batch":
                 self._batch(event)
             case "promotion" if event.decision["duel"] is not None:
-                self.contests[event.decision["duel"]].promotion = event.decision["promotion"]
+                contest = self.contests[event.decision["duel"]]
+                contest.promotion = event.decision["promotion"]
                 self.account.promote()
             case "demotion":
                 for contest in self.open:
@@ -203,6 +216,7 @@ class DuelGate(OpenGate):
         decision, measured = event.decision, event.measured
         self.nonce = nonce_of(decision)
         self.margin = self.reading.margin
+        self.simplicity = Simplicity(self.reading)
         self.account = Account(**decision["account"])
         self.n_max, self.batch = measured["n_max"], measured["batch"]
         self.repeatable = measured["repeatable"]
@@ -214,18 +228,27 @@ class DuelGate(OpenGate):
             self._enqueue(candidate)
         return candidate
 
+    @property
+    def better(self) -> str:
+        """The last champion that was promoted for being better, or the seed; "" before there is one."""
+        return next((id for id in reversed(self.line) if id not in self._simpler), "")
+
     def _crown(self, line: list[str]) -> None:
+        self._simpler &= set(line)
         super()._crown(line)
         self._requeue()
 
     def _open(self, event: Event) -> None:
-        decision = event.decision
-        duel = Duel(self.reading, decision["level"], self.n_max)
-        contest = Contest(decision["duel"], decision["challenger"], decision["champion"], duel)
+        decision, simpler = event.decision, event.decision.get("simpler", False)
+        reading = self.simplicity.reading if simpler else self.reading
+        duel = Duel(reading, decision["level"], self.n_max)
+        contest = Contest(decision["duel"], decision["challenger"], decision["champion"], duel, simpler)
         self.account.open()
         self._level = self.account.level
         self.contests[contest.number] = contest
         self.open.append(contest)
+        if simpler:
+            self.simplicity.meet(contest.challenger, contest.champion)
         self._meet(contest, "open")
 
     def _batch(self, event: Event) -> None:
@@ -276,26 +299,26 @@ class DuelGate(OpenGate):
 
         Optimistic about its gain, as futility is: a gain that no duel could prove would only spend a level.
         """
-        champion = self.candidates.by_id[self.champion]
+        champion, better = self.candidates.by_id[self.champion], self.candidates.by_id[self.better]
+        self.simplicity.enqueue(candidate, champion, better, self._level, self.n_max)
         if candidate.value <= champion.value or self.reading.kind == "exact":
             return
-        if self.reading.kind != "signed_rank" and len(candidate.scores) > 1:
-            gains = self.reading.differences(candidate.scores, champion.scores)
-            if self.reading.clipped:
-                gains = np.clip(gains, -self.reading.span, self.reading.span)
-            hope = gains.mean() + OPTIMISM * gains.std(ddof=1) / math.sqrt(len(gains))
-            if hope < smallest_provable_gain(self.reading, self._level, self.n_max):
-                return
+        hope = optimistic_gain(self.reading, candidate.scores, champion.scores)
+        if hope is not None and hope < smallest_provable_gain(self.reading, self._level, self.n_max):
+            return
         heapq.heappush(self._queue, (candidate.order, candidate.id))
 
     def _requeue(self) -> None:
         """Ask again of everybody: the champion, or what is known of somebody, has changed."""
         self._queue.clear()
+        self.simplicity.clear()
         self._level = self.account.level
         for candidate in self.candidates.by_id.values():
             self._enqueue(candidate)
 
     def _meet(self, contest: Contest, result: str) -> None:
+        if contest.simpler:
+            return  # who is not proven no worse may still be better
         challenger = self.candidates.by_id[contest.challenger]
         self._met.setdefault(self._behaviour(challenger), {})[contest.champion] = result
 
@@ -329,39 +352,55 @@ class DuelGate(OpenGate):
         checking = any(contest.promotion is not None for contest in self.open)
         if self._resting or checking or len(self.open) == MOST_OPEN:
             return None
-        if (challenger := self._challenger()) is None:
+        if (challenger := self._challenger()) is not None:
+            return self._opening(challenger.id, self.champion)
+        if self.open:  # a simpler champion would overtake them
             return None
-        opening = {
+        smaller = self.simplicity.challenger(self.better, self.line, self.account.duels)
+        return None if smaller is None else self._opening(smaller, self.better, simpler=True)
+
+    def _opening(self, challenger: str, champion: str, simpler: bool = False) -> Decision:
+        decision = {
             "duel": len(self.contests) + 1,
-            "challenger": challenger.id,
-            "champion": self.champion,
+            "challenger": challenger,
+            "champion": champion,
             "level": self.account.level,
             "told": self.last,
         }
-        return Decision("duel_open", opening, {}, challenger.id)
+        if simpler:
+            decision["simpler"] = True
+        return Decision("duel_open", decision, {}, challenger)
+
+    def _overtaken(self, contest: Contest) -> bool:
+        """Whether it would end a reign that is over, or be no simplification any more."""
+        if not contest.simpler:
+            return contest.champion != self.champion
+        sizes = [self.candidates.by_id[id].size for id in (contest.challenger, self.champion)]
+        return contest.champion != self.better or sizes[0] >= sizes[1]
 
     def _conclude(self, contest: Contest) -> Decision | None:
         """What follows for one open duel, if anything does yet."""
         duel = contest.duel
         if contest.promotion is None:
-            if contest.champion != self.champion:
+            if self._overtaken(contest):
                 return self._closing(contest, "overtaken")
             if duel.verdict == "promoted":
                 measured = {"log_e": duel.log_e}
-                return self._promotion(contest.challenger, contest.number, duel.n, measured)
+                promotion = self._promotion(contest.challenger, contest.number, duel.n, measured)
+                if contest.simpler:
+                    promotion = promotion._replace(decision={**promotion.decision, "simpler": True})
+                return promotion
             return None if duel.verdict is None else self._closing(contest, duel.verdict)
         if len(contest.checks) < CHECK_PAIRS:
             return None
-        interval = contest.gain_interval
-        undone = interval is not None and interval[1] < 0
-        if undone and not contest.demoted:
+        if contest.undone and not contest.demoted:
             decision = {
                 "promotion": contest.promotion,
                 "variant": contest.challenger,
-                "champion": contest.champion,
+                "champion": self.line[-2],
             }
             return Decision("demotion", decision, {}, contest.challenger)
-        return self._closing(contest, "undone" if undone else "promoted")
+        return self._closing(contest, "undone" if contest.undone else "promoted")
 
     def _closing(self, contest: Contest, verdict: str) -> Decision:
         decision = {"duel": contest.number, "verdict": verdict, "n": contest.duel.n}
@@ -459,7 +498,7 @@ class DuelGate(OpenGate):
             "duel": duel,
             "challenger": contest.challenger,
             "champion": contest.champion,
-            "claim": self.reading.says,
+            "claim": ("simpler, and " if contest.simpler else "") + contest.duel.reading.says,
             "level": contest.duel.level,
             "pairs": contest.duel.n,
             "log_e": contest.duel.log_e,

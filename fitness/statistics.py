@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Literal
@@ -53,8 +53,16 @@ class Reading:
     )
 
     @property
+    def not_worse(self) -> Reading:
+        """The reading of a duel for non-inferiority: within the margin, on the other side."""
+        return replace(self, margin=-abs(self.margin))
+
+    @property
     def says(self) -> str:
         """What a promotion claims, in words."""
+        if self.margin < 0:
+            most = f"{math.expm1(-self.margin):.2%}" if self.ratio else f"{-self.margin:g}"
+            return f"not worse by more than {most}: {replace(self, margin=0.0).says.removeprefix('better ')}"
         if self.kind == "exact":
             return "this answer scores more, exactly"
         if self.kind == "signed_rank":
@@ -237,6 +245,19 @@ def choose_n_max(
     elif seconds is not None:
         case_runs = seconds * workers / max(case_seconds, 1e-6)
     return min(max(preset.least_pairs, int(preset.share * case_runs / 2)), preset.most_pairs)
+
+
+def optimistic_gain(reading: Reading, challenger: Floats, champion: Floats) -> float | None:
+    """The most that oriented scores on the same cases let one hope for; None where they say too little.
+
+    As optimistic as futility is: what could not be proven even so would only spend a level.
+    """
+    if reading.kind == "signed_rank" or len(challenger) < 2:
+        return None
+    gains = reading.differences(challenger, champion)
+    if reading.clipped:
+        gains = np.clip(gains, -reading.span, reading.span)
+    return float(gains.mean() + OPTIMISM * gains.std(ddof=1) / math.sqrt(len(gains)))
 
 
 @lru_cache(maxsize=1024)  # a gate asks at every duel, mostly at one and the same level

@@ -140,6 +140,7 @@ class _Review:
             self._report(_told(expected), str(dict(event.decision)))
             return
         self._expect("variant", expected.variant, event.variant)
+        self._expect("keys", sorted(expected.decision), sorted(event.decision))
         for key, value in {**expected.decision, **expected.measured}.items():
             self._expect(key, value, {**event.measured, **event.decision}.get(key))
 

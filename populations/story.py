@@ -42,13 +42,15 @@ def event_message(event: Event, variant: Variant | None, score: float | None, ga
         case "proposal":
             text = f"proposal {d['trial']}: {_idea(d['operator'], d.get('idea'))}"
         case "duel_open":
-            text = f"duel {d['duel']}: {d['challenger']} against {d['champion']}"
+            simpler = ", for being simpler" if d.get("simpler") else ""
+            text = f"duel {d['duel']}: {d['challenger']} against {d['champion']}{simpler}"
         case "duel_batch":
             text = f"duel {d['duel']}: {d['phase']} pairs {d['first']} to {d['first'] + d['count'] - 1}"
         case "duel_close":
             text = f"duel {d['duel']}: {d['verdict']} after {d['n']} pairs"
         case "promotion":
-            text = f"promotion {d['promotion']}: {d['variant']} in place of {d['champion']}"
+            simpler = " (simpler)" if d.get("simpler") else ""
+            text = f"promotion {d['promotion']}: {d['variant']} in place of {d['champion']}{simpler}"
         case "demotion":
             text = f"promotion {d['promotion']} undone: {d['champion']} in place of {d['variant']}"
         case "sealed":
@@ -72,11 +74,14 @@ def evidence(event: Event, duel: Mapping[str, Json], promotion: Mapping[str, Jso
         if log_e is None
         else f"exp({log_e:.6g})" + (f" = {math.exp(log_e):.4g}" if log_e < 700 else ""),
         "Level": duel.get("level"),
-        "Draws": f"gate/{promotion['champion']}" if duel else None,
+        "Draws": f"gate/{duel['champion']}" if duel else None,
         "Duel-Gain": event.measured.get("duel_gain"),
         "Duel-Gain-Interval": event.measured.get("duel_gain_interval"),
     }
     title = f"{promotion['variant']} is better than {promotion['champion']}"
+    if promotion.get("simpler"):
+        title = f"{promotion['variant']} is simpler than {promotion['champion']}, and not worse than "
+        title += f"{duel['champion']} by more than the margin"
     return (
         title
         + "\n\n"

@@ -39,7 +39,9 @@ class Run:
         seed: int = 0,
         account: Mapping[str, Json] = ACCOUNT,
         gate: Gate | None = None,
+        size: Callable[[str], int] | None = None,
     ) -> None:
+        self.size = size
         self.score, self.search_cases, self.runs = score, search_cases, 0
         self.gate = gate or DuelGate()
         self.events: list[Event] = []
@@ -97,7 +99,8 @@ class Run:
         parents = [] if index == 0 else ["0-seed"]
         decision = {"trial": index, "told": len(self.events) - 1, "operator": "seed" if index == 0 else "toy"}
         decision |= {"parents": parents, "variant": variant, "tree": variant, "verdict": verdict}
-        self.append("trial", decision, {"scores": scores}, variant)
+        sized = {"size": self.size(variant)} if self.size else {}
+        self.append("trial", decision, {"scores": scores, **sized}, variant)
         self.drain()
         return variant
 

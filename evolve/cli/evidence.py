@@ -26,8 +26,8 @@ class Evidence:
         """The logarithm of the e-value after each pair."""
         assert story.history.start is not None
         if duel.number not in self._counted:
-            reading, n_max = reading_of(story.history.start), story.history.start.measured["n_max"]
-            self._counted[duel.number] = statistics.Duel(reading, duel.level, n_max)
+            n_max = story.history.start.measured["n_max"]
+            self._counted[duel.number] = statistics.Duel(duel.reading, duel.level, n_max)
             self._paths[duel.number] = []
         counted, path = self._counted[duel.number], self._paths[duel.number]
         challenger, champion = duel.pairs["duel"]

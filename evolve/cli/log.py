@@ -68,6 +68,7 @@ def records(ledger: GitLedger) -> Iterator[dict[str, Any]]:
             }
         elif kind in ("promotion", "demotion"):
             record |= {key: decision.get(key) for key in ("promotion", "variant", "champion", "duel")}
+            record["simpler"] = decision.get("simpler", False)
         elif kind == "proposal":
             record |= {key: decision.get(key) for key in ("trial", "parents", "operator")}
             record["usd"] = measured.get("usd", 0.0)
@@ -121,7 +122,8 @@ def _words(event: Event, story: Story) -> str:
                 return words
             return f"{words}, gain {gain_text(duel.reading, duel.gain, duel.gain_interval)}"
         case "promotion":
-            return f"{decision['promotion']}: {decision['variant']} replaces {decision['champion']}"
+            simpler = ", for being simpler" if decision.get("simpler") else ""
+            return f"{decision['promotion']}: {decision['variant']} replaces {decision['champion']}{simpler}"
         case "demotion":
             return f"check pairs undo {decision['variant']}: back to {decision['champion']}"
         case "sealed":

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.syntax import Syntax
 from rich.text import Text
 
-from evolve.cli.evidence import Evidence, gain_text, reading_of
+from evolve.cli.evidence import Evidence, gain_text
 from evolve.cli.rerunning import gallery_copy
 from evolve.cli.runs import Record
 from evolve.cli.screen import (
@@ -202,22 +202,22 @@ def _facts(story: Story, trial: Trial) -> Iterator[tuple[str, Text | str]]:
             undone = ", undone by its check pairs" if promotion.undone else ""
             replaced = (
                 f"number {promotion.number}, replaced {promotion.before}, after {duration(promotion.elapsed)}"
-            )
+            ) + (", for being simpler" if promotion.simpler else "")
             yield "promoted", Text(replaced + undone, style="note" if undone else "good")
 
 
 def duel_parts(story: Story, duel: Duel, evidence: Evidence) -> Iterator[RenderableType]:
     """A duel told: how it ended, its pairs as dots, its evidence against the threshold, its check pairs."""
+    better = "not worse" if duel.reading.margin < 0 else "better"
     ends = {
         None: "still open",
-        "promoted": "proven better",
-        "undone": "proven better, then undone by its check pairs",
+        "promoted": f"proven {better}",
+        "undone": f"proven {better}, then undone by its check pairs",
         "futile": "given up: could not have been proven with the pairs left",
         "budget": "not proven with the pairs that it had",
         "overtaken": "overtaken: another became champion meanwhile",
         "stopped": "stopped with the run",
     }
-    assert story.history.start is not None
     yield Text.assemble((f"duel {duel.number} against {duel.champion}", "key"), f": {ends[duel.verdict]}")
     path = evidence.path(story, duel)
     gains = duel.gains(story.sign)
@@ -243,7 +243,7 @@ def duel_parts(story: Story, duel: Duel, evidence: Evidence) -> Iterator[Rendera
         text = gain_text(duel.reading, duel.gain, duel.gain_interval)
         yield Text.assemble("gain on ", f"{len(duel.pairs['check'][0])} further check pairs: ", (text, "key"))
     if duel.verdict in ("promoted", "undone"):
-        yield f"the claim: {reading_of(story.history.start).says}"
+        yield f"the claim: {duel.reading.says}"
     if any(duel.retries.values()):
         sides = " and ".join(f"{count} of the {side}'s" for side, count in duel.retries.items() if count)
         yield Text(f"runs repeated after the machinery failed: {sides}", style="note")

@@ -56,6 +56,7 @@ class Promotion:
     event: int
     elapsed: float
     undone: bool = False
+    simpler: bool = False  # smaller and not worse, rather than better
 
 
 @dataclass(slots=True)
@@ -109,14 +110,14 @@ class Story:
             case "proposal":
                 self.proposals[decision["trial"]] = event.index
             case "duel_open":
-                number = decision["duel"]
+                number, reading = decision["duel"], Reading.from_json(self.start["reading"])
                 self.duels[number] = Duel(
                     number,
                     decision["challenger"],
                     decision["champion"],
                     decision["level"],
                     event.index,
-                    Reading.from_json(self.start["reading"]),
+                    reading.not_worse if decision.get("simpler") else reading,
                 )
             case "duel_batch":
                 duel = self.duels[decision["duel"]]
@@ -218,6 +219,7 @@ class Story:
                 decision["duel"],
                 event.index,
                 event.measured.get("elapsed", 0.0),
+                simpler=decision.get("simpler", False),
             )
         )
         trial = self.history.variants.get(decision["variant"])

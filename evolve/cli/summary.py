@@ -104,6 +104,8 @@ def _promotions(story: Story, result: Mapping[str, Json]) -> Iterator[tuple[str,
     count = f"{result['promotions']}"
     if undone := sum(promotion.undone for promotion in story.promotions):
         count += f" ({undone} more undone)"
+    if simpler := sum(promotion.simpler and not promotion.undone for promotion in story.promotions):
+        count += f", {simpler} of them for being simpler"
     if start.decision["gate"] == "open":
         yield "promotions", Text(f"{count}, on the search scores alone: nothing is proven", style="note")
         return

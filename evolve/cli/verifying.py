@@ -18,6 +18,7 @@ from evolve.result import totals
 from evolve.start import identity, most_pairs
 from evolve.types import BadInput, Event, Walls
 from fitness.problem import Problem, load
+from fitness.simplicity import program_size
 from fitness.verify import MALFORMED
 from fitness.verify import verify as mismatches
 from populations import repository
@@ -126,6 +127,13 @@ def _variants(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
     found = (row.split() for row in rows if not row.startswith("commit "))
     stored = {commit: (tree, parents) for commit, tree, *parents in found}
     commits, wrong = ledger.variants(), []
+    weighed = {
+        event.decision[side]
+        for event in events
+        if event.kind in ("duel_open", "promotion") and event.decision.get("simpler")
+        for side in ("challenger", "champion")
+        if side in event.decision
+    }
     for event in events:
         id = event.decision.get("variant")
         if event.kind != "trial" or id is None:
@@ -136,6 +144,9 @@ def _variants(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
             wrong.append(f"{where} tree {event.decision['tree']}, found {tree}")
         if parents != (expected := list(dict.fromkeys(commits[id] for id in event.decision["parents"]))):
             wrong.append(f"{where} parents {expected}, found {parents}")
+        size = event.measured.get("size")
+        if id in weighed and size != (due := program_size(ledger.variant(id).files)):
+            wrong.append(f"{where} size {due}, found {size}")
     return wrong
 
 
