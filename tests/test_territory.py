@@ -1,6 +1,12 @@
+import ast
+import random
+import re
+from pathlib import Path
+
 import pytest
 
-from evolve.operators.territory import Territory, compile_error, syntax_error
+from evolve.operators import territory as module
+from evolve.operators.territory import Territory, compile_error, escapes, syntax_error
 from evolve.types import BadInput
 
 MARKED = b"""import numpy as np
@@ -134,3 +140,30 @@ def test_names_that_git_cannot_hold_are_refused_in_a_child_and_in_the_seed(path)
     assert Territory(files, ["*"]).violation({**files, path: b""}) is not None
     with pytest.raises(BadInput, match="program: expected file names that git can hold"):
         Territory({**files, path: b""}, ["*"])
+
+
+def reaching_out(source):
+    """Nodes that start in a block and end behind it, counted without any shortcut."""
+    lines, ends, start = source.splitlines(), {}, None
+    for number, line in enumerate(lines, 1):
+        if re.match(r"\W*EVOLVE-BLOCK-START\b", line):
+            start = number + 1
+        elif re.match(r"\W*EVOLVE-BLOCK-END\b", line):
+            ends.update(dict.fromkeys(range(start, number), number))
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt | ast.expr)]
+    return sum(node.lineno in ends and node.end_lineno >= ends[node.lineno] for node in nodes)
+
+
+def test_what_reaches_out_of_a_block_is_found_wherever_the_markers_stand():
+    rng, found = random.Random(1), 0
+    for path in sorted(Path(module.__file__).parent.glob("*.py")):
+        for _ in range(10):
+            lines = path.read_text().splitlines()
+            for place in sorted(rng.sample(range(len(lines)), 4), reverse=True):
+                lines.insert(place, f"# EVOLVE-BLOCK-{place}")
+            markers = iter(["START", "END"] * 2)
+            text = re.sub(r"(?<=EVOLVE-BLOCK-)\d+", lambda _: next(markers), "\n".join(lines))  # noqa: B023
+            counted = escapes(text.encode())
+            assert counted == reaching_out(text), (path, text)
+            found += counted > 0
+    assert found > 20

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from itertools import pairwise
 
 from evolve.types import BadInput, Files
@@ -27,6 +28,7 @@ class Territory:
         self._seed = dict(seed_files)
         self._globs = tuple(editable)
         self._marked: dict[str, list[str]] = {}  # path -> the text outside its blocks, in order
+        self._escapes: dict[str, int] = {}  # path -> nodes of the seed's own that reach out of a block
         if not any(map(self.editable, seed_files)):
             raise BadInput(
                 "editable", f"a glob that matches one of {sorted(seed_files)}", repr(list(editable))
@@ -37,6 +39,7 @@ class Territory:
             text = content.decode("latin-1")  # keeps every byte, binary files included
             if self.editable(path) and _MARKER.search(text):
                 self._marked[path] = _fixed(path, text)
+                self._escapes[path] = escapes(content) if path.endswith(".py") else 0
 
     def editable(self, path: str) -> bool:
         """Whether the file may change at all."""
@@ -91,7 +94,7 @@ class Territory:
             return "EVOLVE-BLOCK markers were added or removed"
         if fixed != self._marked[path]:
             return "text outside its EVOLVE-BLOCKs was changed"
-        if path.endswith(".py") and _escapes(content) > _escapes(self._seed[path]):
+        if path.endswith(".py") and escapes(content) > self._escapes[path]:
             return "a string or statement that starts in an EVOLVE-BLOCK reaches out of it"
         return None
 
@@ -104,6 +107,7 @@ def syntax_error(files: Files) -> str | None:
     return None
 
 
+@lru_cache(maxsize=64)  # an operator asks before it gives a child away, the loop before it takes it
 def compile_error(source: str | bytes) -> str | None:
     """Say where this Python source does not compile, `line n: message`; None: it does."""
     try:
@@ -154,7 +158,8 @@ def _fixed(path: str, text: str) -> list[str]:
     return [text[edges[i] : edges[i + 1]] for i in range(0, len(edges), 2)]
 
 
-def _escapes(content: bytes) -> int:
+@lru_cache(maxsize=64)  # as `compile_error`
+def escapes(content: bytes) -> int:
     """How many syntax nodes start inside a block and end outside: an open string can swallow what follows."""
     text = content.decode("latin-1")
     try:
@@ -169,5 +174,15 @@ def _escapes(content: bytes) -> int:
     for start, end in _blocks(text):
         last = line_of.get(end, len(newlines) + 1)
         ends.update(dict.fromkeys(range(line_of.get(start, 1), last), last))
-    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.stmt | ast.expr)]
-    return sum(node.lineno in ends and (node.end_lineno or 0) >= ends[node.lineno] for node in nodes)
+    count, queue = 0, [tree]
+    while queue:
+        node = queue.pop()
+        if (last := getattr(node, "end_lineno", None)) is not None:
+            # what lies in one block, or in none, holds nothing that reaches out of one
+            first = min(one.lineno for one in [node, *getattr(node, "decorator_list", ())])
+            if first in ends and last < ends[first]:
+                continue
+            if isinstance(node, ast.stmt | ast.expr):
+                count += node.lineno in ends and last >= ends[node.lineno]
+        queue += ast.iter_child_nodes(node)
+    return count
