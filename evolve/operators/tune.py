@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -121,11 +122,11 @@ def _suggest(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     reach = float(np.exp(rng.normal(-0.5, 1.0)))  # of the search, in units of the number itself
     space = {str(i): _range(literals[i].value, reach) for i in chosen}
+    reaches = [(i, space[str(i)].low, space[str(i)].high) for i in chosen]
     scored = [
         point
         for point in points
-        if point.value is not None
-        and all(space[str(i)].low <= point.numbers[i] <= space[str(i)].high for i in chosen)
+        if point.value is not None and all(low <= point.numbers[i] <= high for i, low, high in reaches)
     ]
     best = sorted(scored, key=lambda point: -(point.value or 0.0))[: _SEEN // 2]
     latest = [point for point in scored if point not in best][-(_SEEN - len(best)) :]
@@ -133,20 +134,23 @@ def _suggest(
         direction="maximize",
         sampler=optuna.samplers.TPESampler(seed=int(rng.integers(2**31)), n_startup_trials=4),
     )
-    study.add_trials(
-        [
-            optuna.create_trial(
-                params={key: point.numbers[int(key)] for key in space}, distributions=space, value=point.value
-            )
-            for point in best + latest
-        ]
-    )
+    for point in best + latest:
+        known = optuna.create_trial(
+            params={key: point.numbers[int(key)] for key in space}, distributions=space, value=point.value
+        )
+        # The study copies what it is given; nobody else has this one, and copies are most of what it would take.
+        setattr(known, "__deepcopy__", partial(_itself, known))
+        study.add_trial(known)
     asked = study.ask(space)
     new = [literal.value for literal in literals]
     for i in chosen:
         value = asked.params[str(i)]
         new[i] = value if isinstance(value, int) else float(f"{value:.4g}")
     return new
+
+
+def _itself(known: Any, _: object) -> Any:
+    return known
 
 
 def _range(value: float, reach: float) -> Any:
