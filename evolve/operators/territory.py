@@ -171,18 +171,19 @@ def escapes(content: bytes) -> int:
     newlines = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
     line_of = {offset: number for number, offset in enumerate([*newlines, len(text)], 1)}
     ends = {}
-    for start, end in _blocks(text):
-        last = line_of.get(end, len(newlines) + 1)
-        ends.update(dict.fromkeys(range(line_of.get(start, 1), last), last))
-    count, queue = 0, [tree]
+    for opening, closing in _blocks(text):
+        last = line_of.get(closing, len(newlines) + 1)
+        ends.update(dict.fromkeys(range(line_of.get(opening, 1), last), last))
+    count = 0
+    queue: list[ast.AST] = [tree]
     while queue:
         node = queue.pop()
-        if (last := getattr(node, "end_lineno", None)) is not None:
-            # what lies in one block, or in none, holds nothing that reaches out of one
-            first = min(one.lineno for one in [node, *getattr(node, "decorator_list", ())])
-            if first in ends and last < ends[first]:
-                continue
+        stop: int | None = getattr(node, "end_lineno", None)
+        if stop is not None:
+            start = min(one.lineno for one in [node, *getattr(node, "decorator_list", ())])
+            if start in ends and stop < ends[start]:
+                continue  # it lies in one block, and so does what it holds
             if isinstance(node, ast.stmt | ast.expr):
-                count += node.lineno in ends and last >= ends[node.lineno]
+                count += node.lineno in ends and stop >= ends[node.lineno]
         queue += ast.iter_child_nodes(node)
     return count

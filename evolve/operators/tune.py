@@ -138,8 +138,8 @@ def _suggest(
         known = optuna.create_trial(
             params={key: point.numbers[int(key)] for key in space}, distributions=space, value=point.value
         )
-        # The study copies what it is given; nobody else has this one, and copies are most of what it would take.
-        setattr(known, "__deepcopy__", partial(_itself, known))
+        # the study copies what it is given; nobody else has this one, and copies would take most of the time
+        known.__deepcopy__ = partial(_itself, known)  # type: ignore[attr-defined]
         study.add_trial(known)
     asked = study.ask(space)
     new = [literal.value for literal in literals]
