@@ -17,7 +17,7 @@ from pathlib import Path
 
 from evolve.claim import run_cases
 from evolve.executor import LocalExecutor
-from evolve.types import CaseKey, Json
+from evolve.types import CaseKey, Job, Json
 from fitness.gate import draw
 from fitness.problem import Problem, load
 from fitness.worker import Worker
@@ -44,11 +44,11 @@ def truth(problem: Problem, result: dict[str, Json], count: int) -> float | None
         files = ledger.variant(result["champion"]["id"]).files
     executor = LocalExecutor(lambda: Worker(problem), 2)
     try:
-        cases = [CaseKey("sealed", draw("truth", "benchmark", n)) for n in range(count)]
-        scores = run_cases(executor, files, cases, lambda: None)
+        cases = tuple(CaseKey("sealed", draw("truth", "benchmark", n)) for n in range(count))
+        found = run_cases(executor, [Job(files, cases)], lambda: None)
     finally:
         executor.close()
-    return None if scores is None else statistics.fmean(scores)
+    return None if found is None else statistics.fmean(found[0].scores)
 
 
 def main() -> None:

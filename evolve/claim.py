@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import replace
+from itertools import chain
 
 from evolve.budget import Budget
-from evolve.history import History
+from evolve.history import History, failures_record
 from evolve.landing import Landing
 from evolve.loop import Search
-from evolve.types import TURNS, CaseKey, Evaluation, Executor, Files, Job
+from evolve.types import TURNS, CaseKey, Evaluation, Executor, Job, Json
 from fitness.gate import CHECK_PAIRS, draw, nonce_of, sealed_claim
 from fitness.problem import Problem
 from fitness.statistics import Reading
@@ -19,41 +20,42 @@ CASES_A_JOB = 50  # small enough to spread over workers and to stop between, lar
 
 
 def run_cases(
-    executor: Executor,
-    files: Files,
-    cases: Sequence[CaseKey],
-    stop: Callable[[], object],
-    landing: Landing | None = None,
-) -> list[float] | None:
-    """Raw scores of one program on many cases, spread over the workers; None: somebody wants to stop."""
-    both = run_jobs(executor, Job(files, tuple(cases)), stop, landing)
-    return None if both is None else both[0]
-
-
-def run_jobs(
-    executor: Executor, whole: Job, stop: Callable[[], object], landing: Landing | None = None
-) -> tuple[list[float], list[float]] | None:
-    """The same of a job's program and of its rival, if it has one."""
-    cases = whole.cases
-    size = max(1, min(CASES_A_JOB, -(-len(cases) // (2 * executor.workers))))
-    jobs = [replace(whole, cases=cases[at : at + size]) for at in range(0, len(cases), size)]
+    executor: Executor, wholes: Sequence[Job], stop: Callable[[], object], landing: Landing | None = None
+) -> list[Evaluation] | None:
+    """Jobs of many cases, each spread over the workers; None: somebody wants to stop."""
+    parts: list[tuple[int, Job]] = []
+    for n, whole in enumerate(wholes):
+        size = max(1, min(CASES_A_JOB, -(-len(whole.cases) // (2 * executor.workers))))
+        cuts = range(0, len(whole.cases), size)
+        parts += [(n, replace(whole, cases=whole.cases[at : at + size])) for at in cuts]
 
     def submit(job: Job) -> Future[Evaluation]:
         return landing.submit(executor, job)[1] if landing is not None else executor.submit(job)
 
-    waiting = {submit(job): n for n, job in enumerate(jobs)}
-    landed: dict[int, Evaluation] = {}
-    while waiting:
+    futures = [submit(job) for _, job in parts]
+    while (state := wait(futures, timeout=0.2, return_when=FIRST_EXCEPTION)).not_done:
+        for future in state.done:
+            future.result()  # raises what the machinery failed with
         if stop():
-            for future in waiting:
+            for future in futures:
                 future.cancel()
             return None
-        done, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-        for future in done:
-            landed[waiting.pop(future)] = future.result()
-    sides = [landed[n] for n in range(len(jobs))], [landed[n].rival for n in range(len(jobs))]
-    own, rival = ([score for each in side if each is not None for score in each.scores] for side in sides)
-    return own, rival
+    landed: list[list[Evaluation]] = [[] for _ in wholes]
+    for (n, _), future in zip(parts, futures, strict=True):
+        landed[n].append(future.result())
+    return [_joined(evaluations) for evaluations in landed]
+
+
+def _joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """Several evaluations of one program, or of two that took turns, as one."""
+    rivals = [part.rival for part in parts if part.rival is not None]
+    return Evaluation(
+        scores=tuple(chain.from_iterable(part.scores for part in parts)),
+        failures=tuple(chain.from_iterable(part.failures for part in parts)),
+        seconds=tuple(chain.from_iterable(part.seconds for part in parts)),
+        survived=tuple(chain.from_iterable(part.survived for part in parts)),
+        rival=_joined(rivals) if rivals else None,
+    )
 
 
 def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) -> None:
@@ -64,22 +66,16 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
     if history.sealed is not None and history.sealed.index > history.champion_moved:
         return
     nonce = nonce_of(history.start.decision)
-    cases = [CaseKey("sealed", draw(nonce, "sealed", n)) for n in range(problem.sealed_cases)]
-    scores: dict[str, list[float]] = {}
-    ids = list(dict.fromkeys((history.champion, history.seed)))
-    programs = [parts.ledger.variant(id).files for id in ids]
-    runs = len(ids)
-    if problem.resource is not None and len(ids) == 2:
-        job = Job(programs[0], tuple(cases), rival=programs[1])
-        if (both := run_jobs(parts.executor, job, stop, parts.landing)) is None:
-            return
-        scores, runs = dict(zip(ids, both, strict=True)), TURNS
-    else:
-        for id, files in zip(ids, programs, strict=True):
-            found = run_cases(parts.executor, files, cases, stop, parts.landing)
-            if found is None:
-                return
-            scores[id] = found
+    cases = tuple(CaseKey("sealed", draw(nonce, "sealed", n)) for n in range(problem.sealed_cases))
+    proven = history.champion != history.seed
+    jobs = [Job(parts.ledger.variant(history.champion).files, cases)]
+    if proven:
+        jobs.append(Job(parts.ledger.variant(history.seed).files, cases))
+        if problem.resource is not None:
+            jobs = [replace(jobs[0], rival=jobs[1].files)]
+    if (found := run_cases(parts.executor, jobs, stop, parts.landing)) is None:
+        return
+    champion, seed = found[0], found[0].rival or found[-1]
     decision = {
         "opening": history.openings + 1,
         "champion": history.champion,
@@ -87,10 +83,18 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
         "count": len(cases),
         "seen": history.openings > 0,
     }
-    champion, seed = scores[history.champion], scores[history.seed]
     reading = Reading.from_json(history.start.decision["reading"])
-    claimed = sealed_claim(champion, seed if len(ids) == 2 else None, problem.sign, reading.differences)
-    measured = {"champion": champion, "seed": seed, "ran": len(cases) * runs, **claimed}
+    runs = len(jobs) if jobs[0].rival is None else TURNS
+    sides = {"champion": champion, "seed": seed}
+    measured: dict[str, Json] = {side: list(each.scores) for side, each in sides.items()}
+    measured |= {"ran": len(cases) * runs}
+    measured |= sealed_claim(
+        champion.scores, seed.scores if proven else None, problem.sign, reading.differences
+    )
+    if failures := {side: why for side, each in sides.items() if (why := failures_record(each))}:
+        measured["failures"] = failures
+    if survived := {side: list(each.survived) for side, each in sides.items() if each.survived}:
+        measured["survived"] = survived
     search.append("sealed", decision, measured, variant=history.champion)
 
 

@@ -92,6 +92,7 @@ class History:
         self.evaluations = 0
         self.case_runs = 0
         self.usd = 0.0
+        self.survived = 0  # failures of the machinery that cost nothing but time
         self._paid: dict[int, float] = {}  # trial -> usd of its proposal event
         self.failures: Counter[str] = Counter()
         self.variants: dict[str, Trial] = {}  # evaluated ones; without what only a listener needs
@@ -117,6 +118,9 @@ class History:
         """Fold one event; the trial that it records, if it is one."""
         self.last = event.index
         self.elapsed = max(self.elapsed, event.measured.get("elapsed", 0.0))
+        if survived := event.measured.get("survived"):
+            sides = survived.values() if isinstance(survived, Mapping) else [survived]
+            self.survived += sum(map(len, sides))
         match event.kind:
             case "start":
                 self.start, self.session = event, event.measured

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 from noisy import Equal, OneBetter, noisy_score, play, quality, write_problem
 
 from evolve.budget import Budget, Spent
+from evolve.cli.rerunning import recorded
+from evolve.cli.summary import failed_draws
 from evolve.doubles import InlineExecutor, Nudge
 from evolve.executor import LocalExecutor, Recovery
 from evolve.run import RunOptions, run
@@ -21,6 +24,7 @@ from evolve.types import (
     Evaluation,
     EvaluatorError,
     Event,
+    Failure,
     Files,
     Fitness,
     Job,
@@ -253,6 +257,33 @@ def test_a_dead_machinery_stops_the_run(problem: Path) -> None:
     )
     with pytest.raises(EvaluatorError, match=r"the daemon is gone .*13 programs in a row"):
         run_threaded(options, problem, Dead())
+
+
+class LateOnSealed(SyntheticFitness):
+    """Every third sealed draw ends with a time-out."""
+
+    def evaluate(self, job: Job) -> Evaluation:
+        found = super().evaluate(job)
+        late = [
+            Failure("timeout", "over 1 s") if k.split == "sealed" and k.seed % 3 == 0 else None
+            for k in job.cases
+        ]
+        scores = tuple(-5.0 if why else score for why, score in zip(late, found.scores, strict=True))
+        return replace(found, scores=scores, failures=tuple(late))
+
+
+def test_sealed_draws_that_failed_say_why(problem: Path) -> None:
+    options = RunOptions(str(problem), problem.parent / "s.git", trials=3, operators=("noisy.OneBetter",))
+    found = events(run(options, executor=InlineExecutor(LateOnSealed(noisy_score), 2)))
+    (sealed,) = [event for event in found if event.kind == "sealed"]
+    (rerun, seed) = [each for each in recorded(found) if "sealed" in each.what]
+    late = {n for n, case in enumerate(rerun.cases) if case.seed % 3 == 0}
+    assert late and set(rerun.failures) == set(seed.failures) == late
+    assert {failure.kind for failure in rerun.failures.values()} == {"timeout"}
+    assert failed_draws(sealed, "champion") == f", {len(late)} of them failed (timeout)"
+    assert verify(found) == []
+    measured = {key: value for key, value in sealed.measured.items() if key != "failures"}
+    assert failed_draws(replace(sealed, measured=measured), "champion") == "", "as older runs have it"
 
 
 class Listening:

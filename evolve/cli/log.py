@@ -10,6 +10,7 @@ from evolve.cli.evidence import gain_text
 from evolve.cli.runs import find
 from evolve.cli.screen import dollars, duration, number, one_line, screen, signed, with_interval
 from evolve.cli.story import Story
+from evolve.cli.summary import failed_draws
 from evolve.history import failure_kind, trial_of
 from evolve.types import Event, Trial
 from populations.ledger import GitLedger
@@ -128,7 +129,8 @@ def _words(event: Event, story: Story) -> str:
             return f"check pairs undo {decision['variant']}: back to {decision['champion']}"
         case "sealed":
             confirmed = with_interval(measured["confirmed"], measured["interval"])
-            return f"{decision['champion']}: {confirmed} on {decision['count']} sealed draws"
+            failed = failed_draws(event, "champion")
+            return f"{decision['champion']}: {confirmed} on {decision['count']} sealed draws{failed}"
         case "resume":
             changes = decision.get("changes", {})
             return ", ".join(f"{key} {value}" for key, value in changes.items()) or "as before"

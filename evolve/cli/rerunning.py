@@ -100,8 +100,9 @@ def recorded(events: Sequence[Event]) -> Iterator[Recorded]:
         elif event.kind == "sealed":
             cases = tuple(CaseKey("sealed", draw(nonce, "sealed", n)) for n in range(decision["count"]))
             for side in ("champion", "seed"):
+                why = failures_of(failures.get(side, {}))  # runs of old have none
                 scores = tuple(measured[side])
-                yield Recorded(event.index, f"{side}'s sealed draws", decision[side], cases, scores, {})
+                yield Recorded(event.index, f"{side}'s sealed draws", decision[side], cases, scores, why)
 
 
 # ------------------------------------------------------------------------------------- doing it once more

@@ -11,7 +11,7 @@ from rich.text import Text
 from evolve.cli.evidence import claimed, gain_text, reading_of
 from evolve.cli.screen import Facts, dollars, duration, number, with_interval
 from evolve.cli.story import Story
-from evolve.types import Json
+from evolve.types import Event, Json
 
 
 def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | None = None) -> RenderableType:
@@ -29,7 +29,7 @@ def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | No
         *_champion(story, result, unit),
         *_leader(result),
         *_promotions(story, result),
-        ("work", _work(result)),
+        ("work", _work(story, result)),
         ("sandbox", _sandbox(str(result["sandbox"]))),
         ("run", str(result["run"])),
     ]
@@ -87,7 +87,14 @@ def _sealed(story: Story) -> str:
     if sealed is None:
         return ""
     seen = ", which had been seen" if sealed.decision.get("seen") else ""
-    return f", mean of {sealed.decision['count']} sealed draws{seen}"
+    return f", mean of {sealed.decision['count']} sealed draws{seen}{failed_draws(sealed, 'champion')}"
+
+
+def failed_draws(sealed: Event, side: str) -> str:
+    """How many of the sealed draws a program failed on, and why; empty where none."""
+    failures = sealed.measured.get("failures", {}).get(side, {}).values()
+    kinds = ", ".join(sorted({failure["kind"] for failure in failures}))
+    return f", {len(failures)} of them failed ({kinds})" if failures else ""
 
 
 def _leader(result: Mapping[str, Json]) -> list[tuple[str, Text | str]]:
@@ -117,7 +124,7 @@ def _promotions(story: Story, result: Mapping[str, Json]) -> Iterator[tuple[str,
     yield "guarantee", claim.guarantee
 
 
-def _work(result: Mapping[str, Json]) -> str:
+def _work(story: Story, result: Mapping[str, Json]) -> str:
     failed = sum(result["failures"].values())
     rate = result["evaluations_per_second"]
     words = [f"{result['trials']:,} trials in {duration(result['seconds'])}"]
@@ -127,6 +134,8 @@ def _work(result: Mapping[str, Json]) -> str:
         words.append(f"{rate:,.1f} evaluations/s")
     if result["usd"]:
         words.append(dollars(result["usd"]))
+    if survived := story.history.survived:
+        words.append(f"{survived} failure{'s' * (survived > 1)} of the machinery outlived")
     return ", ".join(words)
 
 
