@@ -8,26 +8,26 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from evolve.budget import Budget, Clock
 from evolve.claim import open_sealed, reserve
 from evolve.executor import LocalExecutor, Recovery, cores
-from evolve.history import History
 from evolve.landing import Landing
-from evolve.loop import Parts, search
+from evolve.loop import Parts, Search, search
 from evolve.operators import create as create_operators
 from evolve.operators.portfolio import Portfolio
 from evolve.operators.rewrite import Rewrite
 from evolve.operators.territory import Territory
+from evolve.place import find_place
 from evolve.result import summary, totals
-from evolve.start import begin, changes, first_events, inspect_seed
+from evolve.start import Session, begin, inspect_seed
 from evolve.types import (
     ANY_WALLS,
     BadInput,
     CaseKey,
-    Event,
     Executor,
     Fitness,
     Gate,
@@ -106,11 +106,10 @@ def run(
     """Start or resume a run; return the object that `--json` prints.
 
     `executor` is used, and left open, instead of worker processes of this machine. `notice` is told, from any
-    thread, why the run waits, and "" when it goes on. Raises BadInput for what
-    the user got wrong, RunError when the run cannot do its work.
+    thread, why the run waits, and "" when it goes on. Raises BadInput for what the user got wrong, RunError
+    when the run cannot do its work.
     """
     clock = Clock()
-    budget = Budget(options.trials, options.seconds, options.usd)
     problem = load(options.problem)
     stop = Stop()
 
@@ -125,13 +124,13 @@ def run(
 
     with stop.listening():
         if executor is not None:
-            return _run(options, problem, budget, clock, executor, stop, listeners)
+            return _run(options, problem, clock, executor, stop, listeners)
         known = Job(problem.seed_files, (CaseKey("search", 0),))
         recovery = Recovery(known, problem.worst, notice=notice)
         count = options.workers or len(slots) or os.cpu_count() or 1
         own = LocalExecutor(worker, count, recovery)
         try:
-            return _run(options, problem, budget, clock, own, stop, listeners)
+            return _run(options, problem, clock, own, stop, listeners)
         finally:
             own.close()
 
@@ -146,53 +145,25 @@ def run_path(options: RunOptions, problem: Problem) -> Path:
 def _run(
     options: RunOptions,
     problem: Problem,
-    budget: Budget,
     clock: Clock,
     executor: Executor,
     stop: Stop,
     listeners: Sequence[Listener],
 ) -> dict[str, Json]:
-    path = run_path(options, problem)
-    search_cases = tuple(CaseKey("search", n) for n in range(problem.search_cases))
     operators = create_operators(options.operators, problem, options.models)
-    if options.usd is not None:
-        _require_prices(operators)
+    session = _session(options, problem, clock, executor, operators)
     population = create_population(options.population or BASELINES.get(options.baseline or "", "elite"))
-    rule = "open" if options.baseline == "hill-climb" else "duel"
-    gate: Gate = OpenGate() if rule == "open" else DuelGate()
-    settings = {
-        "budget": {"trials": options.trials, "seconds": options.seconds, "usd": options.usd},
-        "operators": list(operators),
-        "models": list(options.models),
-        "population": options.population,
-        "baseline": options.baseline,
-        "sandbox": options.walls.kind,
-        "runtime": options.walls.runtime,
-    }
-    forked, begun = None, first_events(path)
-    if begun and (changed := changes(begun[0], problem, options.seed, rule)):
-        if not options.fork:
-            raise BadInput(str(path), "a run of the same problem and seed (or --fork)", "; ".join(changed))
-        (path, begun), forked = _fork(path, problem, options.seed, rule), path
-    inspected = None
-    if len(begun) < 2 and (inspected := inspect_seed(problem, executor, search_cases, stop)) is None:
+    place = find_place(run_path(options, problem), problem, options.seed, session.rule, options.fork)
+    new, inspected = len(place.begun) < 2, None
+    if new and (inspected := inspect_seed(session, stop)) is None:
         raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
-    with GitLedger.open_or_create(path) as ledger, closing(Landing(ledger.folder / "landed")) as landing:
+    with (
+        GitLedger.open_or_create(place.path) as ledger,
+        closing(Landing(ledger.folder / "landed")) as landing,
+    ):
         if inspected is not None:
-            begin(
-                ledger,
-                begun,
-                problem,
-                options.seed,
-                rule,
-                inspected,
-                executor,
-                budget,
-                settings,
-                clock,
-                forked,
-            )
-        here = {"workers": executor.workers, "sandbox": executor.level, "settings": settings}
+            begin(ledger, place.begun, session, inspected, place.forked)
+        gate: Gate = OpenGate() if session.rule == "open" else DuelGate()
         parts = Parts(
             ledger=ledger,
             executor=executor,
@@ -201,48 +172,67 @@ def _run(
             operators=operators,
             gate=gate,
             territory=Territory(problem.seed_files, problem.editable),
-            budget=budget,
+            budget=session.budget,
             seed=options.seed,
-            search_cases=search_cases,
+            search_cases=session.search_cases,
             artifact=problem.claim == "artifact",
             sized=problem.margin > 0,
             in_turn=problem.resource is not None,
-            session=here if inspected is None else None,
+            session=None if new else session.measured(),
             landing=landing,
             clock=clock,
             listeners=listeners,
             stop=stop,
-            reserve=reserve(problem, executor.workers, budget),
+            reserve=reserve(problem, executor.workers, session.budget),
         )
         ended = search(parts)
-        if ended.reason not in STOPPED.values() and problem.claim != "artifact":
-            open_sealed(ended, problem, stop)
-        if ended.history.last > ended.replayed:
-            ended.append("stop", {"reason": stop() or ended.reason}, totals(ended.history))
-            ended.sync()
+        reason = _end(ended, problem, stop)
         ledger.flush()
-        return summary(ledger, gate, ended.history, stop() or ended.reason, _level(ended.history))
+        sandbox = str(ended.history.session["sandbox"])  # as the last session recorded it
+        return summary(ledger, gate, ended.history, reason, sandbox)
 
 
-def _level(history: History) -> str:
-    """The sandbox's, as the last session recorded it."""
-    return str(history.session["sandbox"])
-
-
-def _require_prices(operators: Mapping[str, Operator]) -> None:
-    """Raise BadInput where a model's price is not known: a budget in dollars could not bound it."""
-    for operator in operators.values():
-        if isinstance(operator, Rewrite) and (unpriced := operator.unpriced):
+def _session(
+    options: RunOptions, problem: Problem, clock: Clock, executor: Executor, operators: Mapping[str, Operator]
+) -> Session:
+    """What was asked for, as the run's first event will tell it. Raises BadInput where it cannot be."""
+    if options.usd is not None:
+        unpriced = [model for model, price in _prices(operators).items() if price is None]
+        if unpriced:  # a budget in dollars could not bound it
             got = f"{', '.join(unpriced)}, which LiteLLM has no price for"
             raise BadInput("--usd", "models whose price is known (or --trials, --seconds instead)", got)
+    return Session(
+        problem=problem,
+        seed=options.seed,
+        rule="open" if options.baseline == "hill-climb" else "duel",
+        executor=executor,
+        budget=Budget(options.trials, options.seconds, options.usd),
+        settings={
+            "budget": {"trials": options.trials, "seconds": options.seconds, "usd": options.usd},
+            "operators": list(operators),
+            "models": list(options.models),
+            "population": options.population,
+            "baseline": options.baseline,
+            "sandbox": options.walls.kind,
+            "runtime": options.walls.runtime,
+        },
+        prices=partial(_prices, operators),
+        clock=clock,
+    )
 
 
-def _fork(path: Path, problem: Problem, seed: int, gate: str) -> tuple[Path, list[Event]]:
-    """The fork of a run that can go on with this problem, and how it began; else a path for a new one."""
-    stem = path.name.removesuffix(".git")
-    for n in itertools.count(1):
-        fork = path.with_name(f"{stem}-fork{n}.git")
-        begun = first_events(fork)
-        if not begun or not changes(begun[0], problem, seed, gate):
-            return fork, begun
-    raise AssertionError("count ends")
+def _prices(operators: Mapping[str, Operator]) -> dict[str, Json]:
+    """What each model that an operator asks costs."""
+    asking = [operator for operator in operators.values() if isinstance(operator, Rewrite)]
+    return {name: price and price._asdict() for each in asking for name, price in each.prices.items()}
+
+
+def _end(ended: Search, problem: Problem, stop: Stop) -> str | None:
+    """Open the sealed draws of a run whose budget is spent, write down that it stopped, and say why."""
+    if ended.reason not in STOPPED.values() and problem.claim != "artifact":
+        open_sealed(ended, problem, stop)
+    reason = stop() or ended.reason
+    if ended.history.last > ended.replayed:
+        ended.append("stop", {"reason": reason}, totals(ended.history))
+        ended.sync()
+    return reason

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 from evolve.budget import Budget, Clock
 from evolve.history import evaluation_record
@@ -26,22 +26,32 @@ from populations.trees import tree_id, variant_id
 REPEATS = 3  # of one case at the start: bit-equal scores permit caching, and nothing else
 
 
-def first_events(path: Path) -> list[Event]:
-    """Start and seed trial of the run at `path`, as far as it got; nothing where there is no run."""
-    if not (path / "HEAD").exists() and not (path / ".git").exists():
-        return []  # nothing, or a folder that an earlier session was killed in the middle of making
-    with GitLedger.read(path) as ledger:
-        return list(islice(ledger.events(), 2))
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What one session of a run is made of, as far as its first event must say."""
 
+    problem: Problem
+    seed: int
+    rule: Literal["duel", "open"]  # of the gate
+    executor: Executor
+    budget: Budget
+    settings: Mapping[str, Json]
+    prices: Callable[[], Mapping[str, Json]]  # of the models; asked late, as a price list takes seconds
+    clock: Clock
 
-def changes(start: Event, problem: Problem, seed: int, gate: str) -> list[str]:
-    """What forbids to go on with a run: its problem, seed, claim or account are others."""
-    then, now = start.decision, identity(problem, seed, gate, None)
-    return [
-        f"its {key} is {then[key]!r}, not {now[key]!r}"
-        for key in ("problem", "seed", "claim", "account", "gate")
-        if then[key] != now[key]
-    ]
+    @property
+    def search_cases(self) -> tuple[CaseKey, ...]:
+        """What every program is scored on."""
+        return tuple(CaseKey("search", n) for n in range(self.problem.search_cases))
+
+    def measured(self) -> dict[str, Json]:
+        """What `start` and `resume` say of a session."""
+        return {
+            "workers": self.executor.workers,
+            "sandbox": self.executor.level,
+            "settings": self.settings,
+            "prices": self.prices(),
+        }
 
 
 def identity(problem: Problem, seed: int, gate: str, parent: str | None) -> dict[str, Json]:
@@ -69,15 +79,15 @@ class Inspected:
     case_seconds: float
 
 
-def inspect_seed(
-    problem: Problem, executor: Executor, cases: Sequence[CaseKey], stop: Callable[[], str | None]
-) -> Inspected | None:
+def inspect_seed(session: Session, stop: Callable[[], str | None]) -> Inspected | None:
     """Evaluate the seed, and one case of it three times; None: somebody wants to stop.
 
-    Raises BadInput where nothing can start from it.
+    There is no run before that went well, so a session that is killed meanwhile leaves nothing, and the next
+    one evaluates the seed anew. Raises BadInput where nothing can start from it.
     """
-    whole = Job(problem.seed_files, tuple(cases), keep_answers=problem.claim == "artifact")
-    jobs = [whole, *[Job(problem.seed_files, tuple(cases[:1]))] * REPEATS]
+    problem, executor, cases = session.problem, session.executor, session.search_cases
+    whole = Job(problem.seed_files, cases, keep_answers=problem.claim == "artifact")
+    jobs = [whole, *[Job(problem.seed_files, cases[:1])] * REPEATS]
     futures = [executor.submit(job) for job in jobs]
     while wait(futures, timeout=0.2).not_done:
         if stop():
@@ -90,17 +100,7 @@ def inspect_seed(
 
 
 def begin(
-    ledger: GitLedger,
-    begun: Sequence[Event],
-    problem: Problem,
-    seed: int,
-    gate: str,
-    inspected: Inspected,
-    executor: Executor,
-    budget: Budget,
-    settings: Mapping[str, Json],
-    clock: Clock,
-    forked: Path | None,
+    ledger: GitLedger, begun: Sequence[Event], session: Session, inspected: Inspected, forked: Path | None
 ) -> None:
     """Write the start and the seed's trial; the champion of the run that this one is forked from comes first.
 
@@ -114,13 +114,13 @@ def begin(
     if not begun:
         ledger.append(
             "start",
-            identity(problem, seed, gate, head if forked else None),
-            {**_measured(problem, inspected, executor, budget, settings), "elapsed": clock()},
-            files={f"problem/{name}": data for name, data in problem.documents.items()},
+            identity(session.problem, session.seed, session.rule, head if forked else None),
+            {**_measured(session, inspected), "elapsed": session.clock()},
+            files={f"problem/{name}": data for name, data in session.problem.documents.items()},
         )
-    _seed_trial(ledger, problem, inspected, clock)
+    _seed_trial(ledger, session, inspected)
     if old is not None:
-        _immigrate(ledger, problem, old)
+        _immigrate(ledger, session.problem, old)
     ledger.sync()
 
 
@@ -145,25 +145,23 @@ def most_pairs(
     )
 
 
-def _measured(
-    problem: Problem, inspected: Inspected, executor: Executor, budget: Budget, settings: Mapping[str, Json]
-) -> dict[str, Json]:
+def _measured(session: Session, inspected: Inspected) -> dict[str, Json]:
+    problem, budget, workers = session.problem, session.budget, session.executor.workers
     case_seconds, preset = round(inspected.case_seconds, 6), PRESETS[problem.preset]
     return {
         "at": round(time.time()),
-        "n_max": most_pairs(problem, case_seconds, budget.trials, budget.seconds, executor.workers),
+        "n_max": most_pairs(problem, case_seconds, budget.trials, budget.seconds, workers),
         "batch": max(preset.least_batch, min(problem.search_cases, preset.most_batch)),
         "reading_because": reading_of(problem)[1],
         "repeatable": inspected.repeatable,
         "case_seconds": case_seconds,
-        "sandbox": executor.level,
-        "workers": executor.workers,
-        "settings": settings,
+        **session.measured(),
         "versions": versions(),
     }
 
 
-def _seed_trial(ledger: GitLedger, problem: Problem, inspected: Inspected, clock: Clock) -> None:
+def _seed_trial(ledger: GitLedger, session: Session, inspected: Inspected) -> None:
+    problem = session.problem
     tree = tree_id(problem.seed_files)
     variant = Variant(variant_id(0, tree), problem.seed_files)
     decision = {
@@ -183,7 +181,7 @@ def _seed_trial(ledger: GitLedger, problem: Problem, inspected: Inspected, clock
     ledger.append(
         "trial",
         decision,
-        {**evaluation_record(inspected.evaluation), **sized, "elapsed": clock()},
+        {**evaluation_record(inspected.evaluation), **sized, "elapsed": session.clock()},
         variant=variant,
         files=files,
     )

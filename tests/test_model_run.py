@@ -90,12 +90,14 @@ def test_a_budget_in_dollars_is_not_passed(tmp_path: Path) -> None:
     assert abs(result["usd"] - len(server.requests) * PRICE) < 1e-9
 
 
-def test_the_prompt_is_short(tmp_path: Path) -> None:
+def test_the_prompt_is_short_and_the_start_names_the_price(tmp_path: Path) -> None:
     write_problem(tmp_path / "numbers", search=2, sealed=4)
     with serving(answer) as server:
         evolve(tmp_path, server, "--trials", "2")
         (prompt,) = server.requests[0]["messages"]
     assert len(re.findall(r"\w+|\S", prompt["content"])) < 400
+    (start,) = events(tmp_path, "start")
+    assert start.measured["prices"] == {"openai/gpt-4o-mini": {"prompt_usd": 0.15, "reply_usd": 0.6}}
 
 
 def test_a_budget_in_dollars_needs_prices(tmp_path: Path) -> None:

@@ -152,8 +152,9 @@ def test_the_most_that_an_exchange_may_cost_is_never_nothing_and_follows_the_pro
 
 
 def test_it_is_known_whose_price_is_known():
-    assert LiteLLM("openai/gpt-4.1-mini").price_known and not LiteLLM("openai/unpriced").price_known
-    assert LiteLLM("openai/unpriced", Settings(usd_per_million=(0.0, 0.0))).price_known
+    assert LiteLLM("openai/gpt-4.1-mini").price == pytest.approx((0.4, 1.6))
+    assert LiteLLM("openai/unpriced").price is None
+    assert LiteLLM("openai/unpriced", Settings(usd_per_million=(0.0, 0.0))).price == (0.0, 0.0)
 
 
 def test_a_name_without_a_provider_is_bad_input():

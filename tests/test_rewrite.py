@@ -118,7 +118,9 @@ def test_a_prompt_longer_than_its_price_allows_for_is_not_sent():
 
 def test_models_without_a_price_are_named():
     models = [Scripted(["hi"]), LiteLLM("openai/mine"), LiteLLM("openai/gpt-4.1-mini")]
-    assert Rewrite(Problem(), TERRITORY, models).unpriced == ["openai/mine"]
+    prices = Rewrite(Problem(), TERRITORY, models).prices
+    assert prices["openai/mine"] is None and prices["scripted"] == (0.0, 0.0)
+    assert prices["openai/gpt-4.1-mini"] == pytest.approx((0.4, 1.6))
 
 
 def test_what_a_late_reply_may_have_cost_is_counted():

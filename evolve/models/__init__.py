@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from evolve.types import Exchange, ModelError
+
+
+class Price(NamedTuple):
+    """Dollars for a million tokens."""
+
+    prompt_usd: float
+    reply_usd: float
 
 
 class NoReply(ModelError):
@@ -21,8 +28,8 @@ class Model(Protocol):
     name: str
 
     @property
-    def price_known(self) -> bool:
-        """Whether what it costs can be counted."""
+    def price(self) -> Price | None:
+        """What it costs; None where nobody knows."""
         ...
 
     def most_usd(self, prompt_bytes: int) -> float:

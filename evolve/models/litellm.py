@@ -12,7 +12,7 @@ from threading import Lock, Thread
 from types import ModuleType
 from typing import Any
 
-from evolve.models import NoReply
+from evolve.models import NoReply, Price
 from evolve.models.scripted import FREE
 from evolve.types import BadInput, Exchange, Json, ModelError
 
@@ -45,9 +45,10 @@ class LiteLLM:
         _start_loading()
 
     @property
-    def price_known(self) -> bool:
-        """Whether a price was given or LiteLLM knows one; this waits until it is loaded."""
-        return self._price(1, 1) is not None
+    def price(self) -> Price | None:
+        """As given, or as LiteLLM knows it, for a short prompt; this waits until it is loaded."""
+        prompt, reply = self._price(1, 0), self._price(0, 1)
+        return None if prompt is None or reply is None else Price(prompt * 1e6, reply * 1e6)
 
     def most_usd(self, prompt_bytes: int) -> float:
         """Two full replies, as many as may be billed, to a prompt in which each byte is a token."""

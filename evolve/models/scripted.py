@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from evolve.models import Price
 from evolve.types import Exchange
 
 FREE = 1e-9  # dollars: 0 would mean that no model is asked
@@ -12,7 +13,7 @@ FREE = 1e-9  # dollars: 0 would mean that no model is asked
 class Scripted:
     """Replies by a function of the prompt, or from a list that starts again at its end."""
 
-    price_known = True
+    price = Price(0.0, 0.0)  # each reply costs what was set, whatever its length
 
     def __init__(
         self, replies: Sequence[str] | Callable[[str], str], name: str = "scripted", usd: float = 0.0

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from evolve.models import Model, NoReply
+from evolve.models import Model, NoReply, Price
 from evolve.operators.expressions import pick
 from evolve.operators.splice import quote
 from evolve.operators.territory import Territory, syntax_error
@@ -57,9 +57,9 @@ class Rewrite:
         return max(model.most_usd(self._most_bytes) for model in self._models)
 
     @property
-    def unpriced(self) -> list[str]:
-        """Models whose price nobody knows: a budget in dollars cannot hold them."""
-        return [model.name for model in self._models if not model.price_known]
+    def prices(self) -> dict[str, Price | None]:
+        """What each model costs, as far as anybody knows."""
+        return {model.name: model.price for model in self._models}
 
     async def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:
         """Ask once; a reply without a usable program is a failure of the attempt, with its exchange."""

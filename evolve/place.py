@@ -1,0 +1,60 @@
+"""Where a run is kept: a new place, one that goes on, or a fork of one that cannot."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from evolve.start import identity
+from evolve.types import BadInput, Event
+from fitness.problem import Problem
+from populations.ledger import GitLedger
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The path of a run, how it began so far, and the run that it is forked from, if it is."""
+
+    path: Path
+    begun: list[Event]  # start and seed trial, as far as they were written
+    forked: Path | None = None
+
+
+def find_place(path: Path, problem: Problem, seed: int, rule: str, fork: bool) -> Place:
+    """Where this run goes on or begins; beside `path` where that is another run, and `fork` allows it.
+
+    Raises BadInput for another run otherwise.
+    """
+    begun = first_events(path)
+    changed = changes(begun[0], problem, seed, rule) if begun else []
+    if not changed:
+        return Place(path, begun)
+    if not fork:
+        raise BadInput(str(path), "a run of the same problem and seed (or --fork)", "; ".join(changed))
+    stem = path.name.removesuffix(".git")
+    for n in itertools.count(1):
+        beside = path.with_name(f"{stem}-fork{n}.git")
+        begun = first_events(beside)
+        if not begun or not changes(begun[0], problem, seed, rule):
+            return Place(beside, begun, path)
+    raise AssertionError("count ends")
+
+
+def first_events(path: Path) -> list[Event]:
+    """Start and seed trial of the run at `path`, as far as it got; nothing where there is no run."""
+    if not (path / "HEAD").exists() and not (path / ".git").exists():
+        return []  # nothing, or a folder that an earlier session was killed in the middle of making
+    with GitLedger.read(path) as ledger:
+        return list(islice(ledger.events(), 2))
+
+
+def changes(start: Event, problem: Problem, seed: int, rule: str) -> list[str]:
+    """What forbids to go on with a run: its problem, seed, claim or account are others."""
+    then, now = start.decision, identity(problem, seed, rule, None)
+    return [
+        f"its {key} is {then[key]!r}, not {now[key]!r}"
+        for key in ("problem", "seed", "claim", "account", "gate")
+        if then[key] != now[key]
+    ]
