@@ -21,6 +21,8 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Json]:
         record["metrics"] = dict(evaluation.metrics)
     if evaluation.feedback:
         record["feedback"] = evaluation.feedback
+    if evaluation.constrained:
+        record["constrained"] = {metric: list(values) for metric, values in evaluation.constrained.items()}
     if evaluation.survived:
         record["survived"] = list(evaluation.survived)
     return record
@@ -48,7 +50,10 @@ def evaluation_of(measured: Mapping[str, Json]) -> Evaluation | None:
     seconds = tuple(measured["seconds"])
     metrics, feedback = measured.get("metrics", {}), measured.get("feedback", "")
     survived = tuple(measured.get("survived", ()))
-    return Evaluation(scores, failures, seconds, metrics, feedback, survived=survived)
+    constrained = {metric: tuple(values) for metric, values in measured.get("constrained", {}).items()}
+    return Evaluation(
+        scores, failures, seconds, metrics, feedback, constrained=constrained, survived=survived
+    )
 
 
 def trial_of(event: Event, sign: int) -> Trial:

@@ -184,10 +184,11 @@ class Search:
             sides = {"challenger": batch.challenger}
             if batch.known is None:
                 sides["champion"] = batch.champion
+            if batch.reference is not None:
+                sides["reference"] = batch.reference
             jobs = {side: Job(self.parts.ledger.variant(id).files, batch.cases) for side, id in sides.items()}
             if self.parts.in_turn:
-                rival = jobs.pop("champion").files
-                jobs = {"challenger": replace(jobs["challenger"], rival=rival)}
+                jobs["challenger"] = replace(jobs["challenger"], rival=jobs.pop("champion").files)
             duel = Duel(batch, jobs)
             for side, job in jobs.items():
                 self.flight.add(duel, job, side)
@@ -346,9 +347,12 @@ class Search:
                 del duel.landed[side]
                 self.flight.add(duel, duel.jobs[side], side)
             return
-        batch, scores, failures = duel.batch, {}, {}
+        batch, scores, failures, constrained = duel.batch, {}, {}, {}
         for side, evaluation in duel.sides():
-            scores[side] = list(evaluation.scores)
+            if evaluation.constrained:
+                constrained[side] = {metric: list(found) for metric, found in evaluation.constrained.items()}
+            if side != "reference":
+                scores[side] = list(evaluation.scores)
             if why := failures_record(evaluation):
                 failures[side] = why
         ran = len(batch.cases) * duel.runs
@@ -366,6 +370,8 @@ class Search:
             measured["retries"] = {side: len(failed.get(side, ())) for side in ("challenger", "champion")}
         if failures:
             measured["failures"] = failures
+        if constrained:
+            measured["constrained"] = constrained
         self.append("duel_batch", decision, measured, variant=batch.challenger)
 
     # ------------------------------------------------------------------------------ written, then told

@@ -56,6 +56,7 @@ class Session:
 
 def identity(problem: Problem, seed: int, gate: str, parent: str | None) -> dict[str, Json]:
     """What makes a run the run that it is: its draws follow from this, so it holds nothing measured."""
+    constraints = {"constraints": [each.as_json() for each in problem.constraints]}
     return {
         "schema": SCHEMA,
         "problem": {"name": problem.name, "digest": problem.digest},
@@ -67,6 +68,7 @@ def identity(problem: Problem, seed: int, gate: str, parent: str | None) -> dict
         "direction": problem.direction,
         "gate": gate,
         "account": {"alpha": problem.alpha, "duels": problem.duels, "error": problem.error},
+        **(constraints if problem.constraints else {}),
     }
 
 

@@ -185,6 +185,7 @@ class Evaluation:
     metrics: Mapping[str, float] = field(default_factory=dict)  # means over the cases that have them
     feedback: str = ""  # what the evaluator says to a mutator
     answers: tuple[bytes | None, ...] = ()  # encoded, only where the job asked to keep them
+    constrained: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # metric -> raw, a case each
     rival: Evaluation | None = None  # of the job's second program, if it had one
     survived: tuple[str, ...] = ()  # what the machinery failed with, before another worker did it
 
@@ -456,6 +457,7 @@ class Batch:
     cases: tuple[CaseKey, ...]
     challenger: str
     champion: str
+    reference: str | None = None  # whose metrics constrain the challenger's, where it is not the champion
     known: tuple[float, ...] | None = None  # raw champion scores where they need no second run
 
 

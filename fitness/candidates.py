@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ class Candidate:
     trial: int
     scores: NDArray[np.float64]
     value: float  # their mean
+    constrained: Mapping[str, Sequence[float]] = field(default_factory=dict)  # metric -> raw, a value a case
     size: int = 0  # of the program; 0: not known, as it does not matter in this run
 
     @property
@@ -43,8 +45,9 @@ class Candidates:
             return None
         # the mean of the raw scores, as everybody computes it, so that ties are ties everywhere
         scores = np.asarray(raw, float)
-        size = trial.measured.get("size", 0)
-        candidate = Candidate(id, trial.decision["trial"], sign * scores, sign * mean(scores), size)
+        constrained, size = trial.measured.get("constrained", {}), trial.measured.get("size", 0)
+        value = sign * mean(scores)
+        candidate = Candidate(id, trial.decision["trial"], sign * scores, value, constrained, size)
         self.by_id[id] = candidate
         place = (candidate.value, -candidate.trial, id)
         if len(self._elite) < ELITE:

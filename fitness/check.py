@@ -58,6 +58,7 @@ class Report:
     difference_sd: float  # sd of one paired difference, in the problem's unit
     difference_from: str  # how it was found
     priced: tuple[Priced, ...]
+    constraints: tuple[tuple[str, float], ...]  # what each says, and the least pairs that prove it
     smallest_provable: float  # gain that the range lets n_max pairs prove
     smallest_detectable: float  # gain that n_max pairs find with power .8
     trial_seconds: float  # one trial on one worker
@@ -137,6 +138,9 @@ def check(
         priced=tuple(
             Priced(share, gain, pairs_needed(reading, duel_level, gain, difference_sd))
             for share, gain in gains
+        ),
+        constraints=tuple(
+            (each.says, pairs_needed(each.reading, duel_level, 0.0, 0.0)) for each in problem.constraints
         ),
         smallest_provable=smallest_provable_gain(reading, duel_level, n_max),
         smallest_detectable=smallest_detectable_gain(reading, duel_level, n_max, difference_sd),

@@ -8,7 +8,7 @@ import runpy
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,13 @@ class TrustedSandbox:
 class SyntheticFitness:
     """A fitness made of one function: for tests of everything that only needs scores."""
 
-    def __init__(self, score: Callable[[Files, CaseKey], float], seconds: float = 0.0) -> None:
-        self._score, self._seconds = score, seconds
+    def __init__(
+        self,
+        score: Callable[[Files, CaseKey], float],
+        seconds: float = 0.0,
+        metrics: Mapping[str, Callable[[Files, CaseKey], float]] | None = None,
+    ) -> None:
+        self._score, self._seconds, self._metrics = score, seconds, metrics or {}
 
     def evaluate(self, job: Job) -> Evaluation:
         """Score every case by the function; no case ever fails."""
@@ -82,7 +87,12 @@ class SyntheticFitness:
         count = len(job.cases)
         scores = tuple(self._score(job.files, key) for key in job.cases)
         rival = None if job.rival is None else self.evaluate(Job(job.rival, job.cases))
-        return Evaluation(scores, (None,) * count, (self._seconds,) * count, rival=rival)
+        constrained = {
+            metric: tuple(value(job.files, key) for key in job.cases)
+            for metric, value in self._metrics.items()
+        }
+        seconds = (self._seconds,) * count
+        return Evaluation(scores, (None,) * count, seconds, constrained=constrained, rival=rival)
 
     def interrupt(self) -> None:
         """Nothing runs long."""

@@ -71,7 +71,7 @@ class ProblemFitness:
             self._judged(case, outcome, calls, position)
             for position, (case, outcome) in enumerate(zip(cases, outcomes, strict=True))
         ]
-        return _evaluation(judged, outcomes, job.keep_answers)
+        return self._evaluation(judged, outcomes, job.keep_answers)
 
     def _in_turn(self, job: Job) -> Evaluation:
         """Each run a job of the sandbox of its own, so that what it uses is known exactly.
@@ -92,7 +92,7 @@ class ProblemFitness:
             for side, both in enumerate(runs):
                 judged[side].append(_mean_of(*(verdict for verdict, _ in both)))
                 outcomes[side].append(both[-1][1])
-        whole = [_evaluation(*each, job.keep_answers) for each in zip(judged, outcomes, strict=True)]
+        whole = [self._evaluation(*each, job.keep_answers) for each in zip(judged, outcomes, strict=True)]
         return whole[0] if job.rival is None else replace(whole[0], rival=whole[1])
 
     def _once(
@@ -110,6 +110,24 @@ class ProblemFitness:
         (outcome,) = self._sandbox.run(program, [visible], self._problem.limits, call)
         took = time.monotonic() - start  # what plans and reserves must reckon with
         return self._judged(case, outcome, calls, 0), replace(outcome, seconds=took)
+
+    def _evaluation(
+        self, judged: Sequence[_Judged], outcomes: Sequence[Outcome], keep_answers: bool
+    ) -> Evaluation:
+        found = [None if verdict.failure else verdict.metrics for verdict in judged]
+        answers = tuple(
+            None if verdict.failure else outcome.answer
+            for verdict, outcome in zip(judged, outcomes, strict=True)
+        )
+        return Evaluation(
+            scores=tuple(verdict.score for verdict in judged),
+            failures=tuple(verdict.failure for verdict in judged),
+            seconds=tuple(outcome.seconds for outcome in outcomes),
+            metrics=_means([verdict.metrics for verdict in judged]),
+            feedback=_feedback(judged),
+            answers=answers if keep_answers else (),
+            constrained={each.metric: each.values(found) for each in self._problem.constraints},
+        )
 
     def interrupt(self) -> None:
         """Nothing: whoever runs this in a process of its own can end that."""
@@ -297,22 +315,6 @@ def _mean_of(*runs: _Judged) -> _Judged:
         return failed or runs[0]
     score = math.exp(sum(math.log(run.score) for run in runs) / len(runs))
     return _Judged(score, None, _means([run.metrics for run in runs]), runs[0].feedback)
-
-
-def _evaluation(judged: Sequence[_Judged], outcomes: Sequence[Outcome], keep_answers: bool) -> Evaluation:
-    return Evaluation(
-        scores=tuple(verdict.score for verdict in judged),
-        failures=tuple(verdict.failure for verdict in judged),
-        seconds=tuple(outcome.seconds for outcome in outcomes),
-        metrics=_means([verdict.metrics for verdict in judged]),
-        feedback=_feedback(judged),
-        answers=tuple(
-            None if verdict.failure else outcome.answer
-            for verdict, outcome in zip(judged, outcomes, strict=True)
-        )
-        if keep_answers
-        else (),
-    )
 
 
 def _read(said: Any) -> _Judged:

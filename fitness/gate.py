@@ -25,6 +25,7 @@ import numpy as np
 from evolve.types import TURNS, Batch, CaseKey, Decision, Event, Json, Split
 from fitness.account import Account
 from fitness.candidates import Candidate, Candidates
+from fitness.constraints import Constrained, Constraint, constraints_of
 from fitness.intervals import Interval, mean_interval
 from fitness.intervals import sealed_claim as sealed_claim
 from fitness.simplicity import Simplicity
@@ -57,6 +58,7 @@ class Contest:
     challenger: str
     champion: str
     duel: Duel
+    constrained: Constrained
     simpler: bool = False  # non-inferiority, of a smaller challenger, against the last better champion
     received: int = 0  # pairs in the duel phase, those after the decision included
     checks: list[float] = field(default_factory=list)  # oriented differences of the check pairs
@@ -66,11 +68,29 @@ class Contest:
     retries: dict[str, int] = field(default_factory=lambda: {"challenger": 0, "champion": 0})
 
     @property
+    def outcome(self) -> str | None:
+        """How it was decided: promoted where the score and every constraint are proven; None: not yet."""
+        verdicts = [self.duel.verdict, *(each.verdict for each in self.constrained.duels.values())]
+        lost = next((verdict for verdict in verdicts if verdict not in (None, "promoted")), None)
+        return lost or (None if None in verdicts else "promoted")
+
+    @property
+    def n(self) -> int:
+        """Pairs that the decision has seen."""
+        return max(self.duel.n, *(each.n for each in self.constrained.duels.values()), 0)
+
+    @property
+    def evidence(self) -> dict[str, Json]:
+        """Logarithms of its e-values."""
+        log_e: dict[str, Json] = {"log_e": self.duel.log_e}
+        return {**log_e, "constraints_log_e": self.constrained.log_e} if self.constrained.duels else log_e
+
+    @property
     def wants(self) -> int:
         """Pairs that it still may ask for in its present phase."""
         if self.promotion is not None:
             return CHECK_PAIRS - len(self.checks)
-        return 0 if self.duel.verdict is not None else self.duel.n_max - self.received
+        return 0 if self.outcome is not None else self.duel.n_max - self.received
 
     @property
     def gain_interval(self) -> Interval | None:
@@ -176,6 +196,7 @@ class DuelGate(OpenGate):
         self.searched = self.dueled = 0  # case runs
         self._under_way: dict[int, int] = {}  # duel -> case runs of the batch that was asked for
         self._met: dict[object, dict[str, str]] = {}  # behaviour -> champion -> how their duel ended
+        self.constraints: tuple[Constraint, ...] = ()
         self.simplicity = Simplicity(self.reading)
         self._simpler: set[str] = set()  # champions that were promoted for being simpler
         self._level = 0.0  # of the next duel, when somebody was last asked for
@@ -219,7 +240,9 @@ class DuelGate(OpenGate):
         self.simplicity = Simplicity(self.reading)
         self.account = Account(**decision["account"])
         self.n_max, self.batch = measured["n_max"], measured["batch"]
-        self.repeatable = measured["repeatable"]
+        self.constraints = constraints_of(decision)
+        # scores that are known tell nothing of other metrics
+        self.repeatable = measured["repeatable"] and not self.constraints
 
     def _trial(self, event: Event) -> Candidate | None:
         self.searched += len(event.measured.get("scores", ()))
@@ -242,7 +265,10 @@ class DuelGate(OpenGate):
         decision, simpler = event.decision, event.decision.get("simpler", False)
         reading = self.simplicity.reading if simpler else self.reading
         duel = Duel(reading, decision["level"], self.n_max)
-        contest = Contest(decision["duel"], decision["challenger"], decision["champion"], duel, simpler)
+        constrained = Constrained(self.constraints, decision["level"], self.n_max)
+        contest = Contest(
+            decision["duel"], decision["challenger"], decision["champion"], duel, constrained, simpler
+        )
         self.account.open()
         self._level = self.account.level
         self.contests[contest.number] = contest
@@ -267,7 +293,11 @@ class DuelGate(OpenGate):
         contest.received += len(pairs)
         failures = measured.get("failures", {})
         failed, excused = failures.get("challenger", {}), failures.get("champion", {})
+        seed = "champion" if contest.champion == self.line[0] else "reference"
         for n, (challenger, champion) in enumerate(pairs):
+            if contest.outcome is not None:
+                break
+            contest.constrained.add(measured.get("constrained", {}), seed, n)
             contest.duel.add(self.sign * challenger, self.sign * champion)
             if self.reading.ratio and str(n) in failed and str(n) not in excused:
                 contest.duel.give_up()  # a clipped ratio prices failures low: none buys speed
@@ -300,6 +330,9 @@ class DuelGate(OpenGate):
         Optimistic about its gain, as futility is: a gain that no duel could prove would only spend a level.
         """
         champion, better = self.candidates.by_id[self.champion], self.candidates.by_id[self.better]
+        seed = self.candidates.by_id[self.line[0]]
+        if not all(each.may_hold(candidate, seed, self._level, self.n_max) for each in self.constraints):
+            return
         self.simplicity.enqueue(candidate, champion, better, self._level, self.n_max)
         if candidate.value <= champion.value or self.reading.kind == "exact":
             return
@@ -380,17 +413,15 @@ class DuelGate(OpenGate):
 
     def _conclude(self, contest: Contest) -> Decision | None:
         """What follows for one open duel, if anything does yet."""
-        duel = contest.duel
         if contest.promotion is None:
             if self._overtaken(contest):
                 return self._closing(contest, "overtaken")
-            if duel.verdict == "promoted":
-                measured = {"log_e": duel.log_e}
-                promotion = self._promotion(contest.challenger, contest.number, duel.n, measured)
+            if contest.outcome == "promoted":
+                promotion = self._promotion(contest.challenger, contest.number, contest.n, contest.evidence)
                 if contest.simpler:
                     promotion = promotion._replace(decision={**promotion.decision, "simpler": True})
                 return promotion
-            return None if duel.verdict is None else self._closing(contest, duel.verdict)
+            return None if contest.outcome is None else self._closing(contest, contest.outcome)
         if len(contest.checks) < CHECK_PAIRS:
             return None
         if contest.undone and not contest.demoted:
@@ -403,8 +434,8 @@ class DuelGate(OpenGate):
         return self._closing(contest, "undone" if contest.undone else "promoted")
 
     def _closing(self, contest: Contest, verdict: str) -> Decision:
-        decision = {"duel": contest.number, "verdict": verdict, "n": contest.duel.n}
-        measured: dict[str, Json] = {"log_e": contest.duel.log_e}
+        decision = {"duel": contest.number, "verdict": verdict, "n": contest.n}
+        measured = contest.evidence
         if contest.promotion is not None:
             decision["promotion"] = contest.promotion
             interval = contest.gain_interval
@@ -424,8 +455,8 @@ class DuelGate(OpenGate):
 
     @property
     def _pair_runs(self) -> int:
-        """Case runs of a pair: where ratios are read, the sides take turns, so that drift cancels."""
-        return TURNS if self.reading.ratio else 2
+        """Most case runs of a pair: where ratios are read, sides take turns; constraints take the seed."""
+        return (TURNS if self.reading.ratio else 2) + bool(self.constraints)
 
     def ask(self, finishing: bool = False) -> Batch | None:
         """The next batch of pairs to evaluate, if one may start now: one at a time a duel, in draw order.
@@ -458,6 +489,8 @@ class DuelGate(OpenGate):
             drawn = self.known.get(contest.champion, [])[first : first + count]
             known = tuple(drawn) or None
             count = len(drawn) or count  # all of a batch is known, or nothing
+        seed = self.line[0]
+        apart = self.constraints and contest.promotion is None and contest.champion != seed
         split: Split = "gate" if contest.promotion is None else "check"
         return Batch(
             duel=contest.number,
@@ -466,6 +499,7 @@ class DuelGate(OpenGate):
             cases=tuple(CaseKey(split, draw(self.nonce, *names, first + i)) for i in range(count)),
             challenger=contest.challenger,
             champion=contest.champion,
+            reference=seed if apart else None,
             known=known,
         )
 
@@ -499,10 +533,11 @@ class DuelGate(OpenGate):
             "challenger": contest.challenger,
             "champion": contest.champion,
             "claim": ("simpler, and " if contest.simpler else "") + contest.duel.reading.says,
+            "constraints": [each.says for each in self.constraints],
             "level": contest.duel.level,
-            "pairs": contest.duel.n,
-            "log_e": contest.duel.log_e,
-            "draws": [f"gate/{contest.champion}/0", f"gate/{contest.champion}/{contest.duel.n - 1}"],
+            "pairs": contest.n,
+            **contest.evidence,
+            "draws": [f"gate/{contest.champion}/0", f"gate/{contest.champion}/{contest.n - 1}"],
             "verdict": contest.verdict,
             "check_pairs": len(contest.checks),
             "duel_gain": float(np.mean(contest.checks)) if contest.checks else None,

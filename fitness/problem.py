@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from evolve.types import BadInput, Claim, Files, Limits
+from fitness.constraints import Constraint
 from fitness.nearest import one_of
 from fitness.presets import PRESETS, PresetName
 
@@ -39,6 +40,7 @@ class Problem:
     best_known: float | None  # never shown to a mutator
     entry: str  # "program.py:select"
     limits: Limits
+    constraints: tuple[Constraint, ...]  # what a better program must not lose
     search_cases: int
     sealed_cases: int
     preset: PresetName  # what alpha and duels follow from unless they are given, and n_max where it is None
@@ -102,6 +104,16 @@ def load(problem: str | Path) -> Problem:
         best_known=table.best_known,
         entry=table.program.entry,
         limits=Limits(**table.limits.model_dump()),
+        constraints=tuple(
+            Constraint(
+                each.metric,
+                1 if each.direction == "maximise" else -1,
+                each.worst,
+                each.difference_range[1],
+                each.margin,
+            )
+            for each in table.constraints
+        ),
         search_cases=table.cases.search,
         sealed_cases=table.cases.sealed,
         preset=table.gate.preset,

@@ -6,7 +6,7 @@ import math
 import re
 import tomllib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
@@ -56,6 +56,14 @@ class _Gate(_Strict):
     n_max: int | None = Field(default=None, ge=1)
 
 
+class _Constraint(_Strict):
+    metric: str
+    direction: Literal["minimise", "maximise"]
+    worst: float
+    difference_range: Pair = Field(strict=False, min_length=2, max_length=2)
+    margin: float = Field(gt=0)
+
+
 class Table(_Strict):
     """The whole file; keys as in docs/problems.md."""
 
@@ -73,6 +81,7 @@ class Table(_Strict):
     best_known: float | None = None
     program: _Program
     limits: _Limits = _Limits()
+    constraints: tuple[_Constraint, ...] = Field(default=(), strict=False)
     cases: _Cases = _Cases()
     gate: _Gate = _Gate()
 
@@ -115,7 +124,10 @@ def _bad_key(detail: ErrorDetails) -> BadInput:
 def _nearest(keys: Sequence[str]) -> str:
     model: type[BaseModel] = Table
     for key in keys[:-1]:
+        if key.isdigit():  # one of several tables
+            continue
         inner = model.model_fields[key].annotation
+        inner = get_args(inner)[0] if get_origin(inner) is tuple else inner
         assert isinstance(inner, type) and issubclass(inner, BaseModel)
         model = inner
     return one_of(keys[-1], model.model_fields)
@@ -143,9 +155,17 @@ def _check(table: Table) -> None:
         if not low <= table.worst <= high:
             raise BadInput(at + "worst", f"a value inside the range [{low:g}, {high:g}]", f"{table.worst:g}")
     if table.difference_range is not None:
-        low, high = table.difference_range
-        if not (high > 0 and low == -high):
-            raise BadInput(at + "difference_range", "[-x, x] with x > 0", str([low, high]))
+        _check_symmetric(at + "difference_range", table.difference_range)
+    for n, each in enumerate(table.constraints):
+        where = f"{at}constraints.{n}."
+        _check_symmetric(where + "difference_range", each.difference_range)
+        if each.margin >= each.difference_range[1]:
+            expected = f"less than the greatest difference {each.difference_range[1]:g}"
+            raise BadInput(where + "margin", expected, f"{each.margin:g}")
+        if each.metric in {other.metric for other in table.constraints[:n]}:
+            raise BadInput(where + "metric", "each metric once", repr(each.metric))
+    if table.constraints and table.claim == "artifact":
+        raise BadInput(at + "claim", "cases or tasks, where there are constraints", "artifact")
     bounded = table.range is not None or table.difference_range is not None or table.resource is not None
     if table.claim == "cases" and not bounded:
         raise BadInput(
@@ -164,6 +184,12 @@ def _check(table: Table) -> None:
             )
     elif table.cases.sealed < 2:
         raise BadInput(at + "cases.sealed", "at least 2 cases for the final claim", str(table.cases.sealed))
+
+
+def _check_symmetric(where: str, pair: Pair) -> None:
+    low, high = pair
+    if not (high > 0 and low == -high):
+        raise BadInput(where, "[-x, x] with x > 0", str([low, high]))
 
 
 def _check_resource(table: Table) -> None:

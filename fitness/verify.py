@@ -17,7 +17,7 @@ from fitness.gate import CHECK_PAIRS, DuelGate, OpenGate, nonce_of
 from fitness.intervals import sealed_claim
 
 BUDGETS = frozenset({"trials", "usd"})  # reasons to stop that leave nothing in flight
-FROZEN = frozenset({"problem", "seed", "claim", "account", "reading", "direction", "gate"})
+FROZEN = frozenset({"problem", "seed", "claim", "account", "constraints", "reading", "direction", "gate"})
 MALFORMED = (KeyError, ValueError, TypeError, IndexError, AttributeError)  # what a forged event may cause
 
 
@@ -165,6 +165,9 @@ class _Review:
         if variant is not None and self.seed is None:
             self.seed, self.cases = variant, len(scores or ())
             self._expect("trial of the seed", 0, trial)
+        for metric, found in self.event.measured.get("constrained", {}).items():
+            self._expect(f"search cases of {metric}", self.cases, len(found))
+            self._finite(found)
         if scores is not None:
             self._expect("search cases", self.cases, len(scores))
             self._finite(scores)
@@ -181,6 +184,10 @@ class _Review:
         for side in ("challenger", "champion"):
             self._expect(f"{side} scores", decision["count"], len(measured[side]))
             self._finite(measured[side])
+        for side, values in measured.get("constrained", {}).items():
+            for metric, found in values.items():
+                self._expect(f"{side} {metric}", decision["count"], len(found))
+                self._finite(found)
         if measured["ran"] < decision["count"]:
             self._report(f"at least {decision['count']} case runs", str(measured["ran"]))
         if contest.verdict is not None:

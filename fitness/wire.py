@@ -25,6 +25,7 @@ from evolve.types import (
     Limits,
     SandboxUnavailable,
 )
+from fitness.constraints import Constraint
 from fitness.problem import Problem
 
 _ERRORS = {kind.__name__: kind for kind in (BadInput, EvaluatorError, SandboxUnavailable)}
@@ -64,6 +65,7 @@ def pack_problem(problem: Problem) -> Json:
         **{each.name: getattr(problem, each.name) for each in fields(problem)},
         "folder": str(problem.folder),
         "limits": asdict(problem.limits),
+        "constraints": [each.as_json() for each in problem.constraints],
         "seed_files": _texts(problem.seed_files),
         "documents": _texts(problem.documents),
     }
@@ -75,6 +77,7 @@ def unpack_problem(packed: Json) -> Problem:
         name: tuple(value) if isinstance(value, list) else value for name, value in packed.items()
     }
     plain |= {"folder": Path(packed["folder"]), "limits": Limits(**packed["limits"])}
+    plain |= {"constraints": tuple(Constraint(**each) for each in packed["constraints"])}
     plain |= {name: _files(packed[name]) for name in ("seed_files", "documents")}
     return Problem(**plain)
 
@@ -110,6 +113,7 @@ def pack_evaluation(evaluation: Evaluation) -> Json:
         "metrics": dict(evaluation.metrics),
         "feedback": evaluation.feedback,
         "answers": [None if answer is None else _text(answer) for answer in evaluation.answers],
+        "constrained": dict(evaluation.constrained),
         "rival": None if evaluation.rival is None else pack_evaluation(evaluation.rival),
     }
 
@@ -123,6 +127,7 @@ def unpack_evaluation(packed: Json) -> Evaluation:
         metrics=packed["metrics"],
         feedback=packed["feedback"],
         answers=tuple(None if answer is None else _bytes(answer) for answer in packed["answers"]),
+        constrained={metric: tuple(values) for metric, values in packed["constrained"].items()},
         rival=None if packed["rival"] is None else unpack_evaluation(packed["rival"]),
     )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from evolve.types import CaseKey, Decision, Event, EventKind, Gate, Json
+from fitness.constraints import Constraint
 from fitness.gate import DuelGate
 from fitness.statistics import Reading
 
@@ -40,7 +41,10 @@ class Run:
         account: Mapping[str, Json] = ACCOUNT,
         gate: Gate | None = None,
         size: Callable[[str], int] | None = None,
+        constraints: Sequence[Constraint] = (),
+        metrics: Mapping[str, Score] | None = None,
     ) -> None:
+        self.metrics = metrics or {}
         self.size = size
         self.score, self.search_cases, self.runs = score, search_cases, 0
         self.gate = gate or DuelGate()
@@ -58,6 +62,7 @@ class Run:
                 "reading": (reading or Reading("bounded", 1.0)).as_json(),
                 "account": dict(account),
                 "gate": "duel" if isinstance(self.gate, DuelGate) else "open",
+                **({"constraints": [each.as_json() for each in constraints]} if constraints else {}),
             },
             {"n_max": n_max, "batch": batch, "repeatable": repeatable},
         )
@@ -99,10 +104,17 @@ class Run:
         parents = [] if index == 0 else ["0-seed"]
         decision = {"trial": index, "told": len(self.events) - 1, "operator": "seed" if index == 0 else "toy"}
         decision |= {"parents": parents, "variant": variant, "tree": variant, "verdict": verdict}
-        sized = {"size": self.size(variant)} if self.size else {}
+        sized: dict[str, Json] = {"size": self.size(variant)} if self.size else {}
+        if self.metrics:
+            cases = [CaseKey("search", i) for i in range(self.search_cases)]
+            sized["constrained"] = self.constrained(variant, cases)
         self.append("trial", decision, {"scores": scores, **sized}, variant)
         self.drain()
         return variant
+
+    def constrained(self, variant: str, cases: Sequence[CaseKey]) -> dict[str, list[float]]:
+        """The other metrics of a variant on some cases."""
+        return {name: [float(f(variant, case, 0)) for case in cases] for name, f in self.metrics.items()}
 
     def duel(self, finishing: bool = False) -> bool:
         """One batch of pairs, if the gate asks for one."""
@@ -117,10 +129,15 @@ class Run:
         challenger = [self.run(batch.challenger, case) for case in batch.cases]
         known, ran = batch.known, len(challenger)
         champion = list(known) if known else [self.run(batch.champion, case) for case in batch.cases]
+        measured = {"challenger": challenger, "champion": champion, "ran": ran if known else 2 * ran}
+        if self.metrics:
+            sides = {"challenger": batch.challenger, "champion": batch.champion}
+            sides |= {"reference": batch.reference} if batch.reference else {}
+            measured["constrained"] = {side: self.constrained(id, batch.cases) for side, id in sides.items()}
         self.append(
             "duel_batch",
             {"duel": batch.duel, "phase": batch.phase, "first": batch.first, "count": len(batch.cases)},
-            {"challenger": challenger, "champion": champion, "ran": ran if known else 2 * ran},
+            measured,
             batch.challenger,
         )
         self.drain()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +101,7 @@ def play(
     to: Path | None = None,
     score: Callable[[Files, CaseKey], float] = noisy_score,
     baseline: str | None = None,
+    metrics: Mapping[str, Callable[[Files, CaseKey], float]] | None = None,
 ) -> dict[str, Json]:
     """One run, start to sealed claim."""
     options = RunOptions(
@@ -111,4 +112,4 @@ def play(
         operators=(f"{operator.__module__}.{operator.__qualname__}",),
         baseline=baseline,
     )
-    return run(options, executor=InlineExecutor(SyntheticFitness(score), workers))
+    return run(options, executor=InlineExecutor(SyntheticFitness(score, metrics=metrics), workers))

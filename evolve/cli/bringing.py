@@ -116,6 +116,10 @@ def _duels(report: Report) -> Iterator[tuple[str, Text | str]]:
             yield "", Text(f"{what} needs {priced.pairs:,.0f} pairs: a duel would not find it", "note")
         else:
             yield "", f"{what} needs about {priced.pairs:,.0f} pairs"
+    for says, pairs in report.constraints:
+        words = f"that {says} takes {pairs:,.0f} pairs or more"
+        enough = pairs <= report.n_max
+        yield "", words if enough else Text(f"{words}: nothing will be promoted", "note")
     for gain, words in (
         (report.smallest_provable, "the smallest gain that the range lets it prove"),
         (report.smallest_detectable, "the smallest gain that it finds four times in five"),

@@ -12,6 +12,7 @@ from evolve.cli.story import Duel, Story
 from evolve.types import Event
 from fitness import statistics
 from fitness.account import Account
+from fitness.constraints import constraints_of
 from fitness.statistics import Reading
 
 
@@ -89,7 +90,8 @@ def claimed(story: Story, unit: str = "") -> Claimed:
     if smallest is not None:
         size = f"a factor of {math.exp(smallest):.3g}" if reading.ratio else f"{smallest:.2g}"
         size += f" {unit}" if unit and not reading.ratio else ""
-    return Claimed(reading.says, str(start.measured.get("reading_because", "")), guarantee, size)
+    says = ", and ".join([reading.says, *(each.says for each in constraints_of(start.decision))])
+    return Claimed(says, str(start.measured.get("reading_because", "")), guarantee, size)
 
 
 def smallest_effect(story: Story) -> float | None:

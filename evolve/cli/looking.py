@@ -66,7 +66,10 @@ def show_variant(run: str, name: str) -> None:
                 for part in duel_parts(story, duel, evidence):
                     out.print(part)
                 gate = record.gate
-                if isinstance(gate, DuelGate) and gate.evidence(duel.number)["retries_uneven"]:
+                known = gate.evidence(duel.number) if isinstance(gate, DuelGate) else {}
+                for metric, log_e in known.get("constraints_log_e", {}).items():
+                    out.print(f"{one_line(metric)} not worse than the seed's: evidence {odds(log_e)}")
+                if known.get("retries_uneven"):
                     warning = (
                         "more on one side than chance explains: did the program provoke them on bad draws?"
                     )

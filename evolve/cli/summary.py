@@ -12,6 +12,10 @@ from evolve.cli.evidence import claimed, gain_text, reading_of
 from evolve.cli.screen import Facts, dollars, duration, number, with_interval
 from evolve.cli.story import Story
 from evolve.types import Event, Json
+from fitness.constraints import constraints_of
+from fitness.front import front
+
+FRONT = 6  # of its variants are shown, the best scores first
 
 
 def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | None = None) -> RenderableType:
@@ -28,6 +32,7 @@ def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | No
         ),
         *_champion(story, result, unit),
         *_leader(result),
+        *_front(story),
         *_promotions(story, result),
         ("work", _work(story, result)),
         ("sandbox", _sandbox(str(result["sandbox"]))),
@@ -103,6 +108,25 @@ def _leader(result: Mapping[str, Json]) -> list[tuple[str, Text | str]]:
         return []
     score = f"  {number(leader['score'])} on {leader['n']} search cases, luck taken off, "
     return [("leader", Text.assemble((leader["id"], "name"), score, ("not proven", "note")))]
+
+
+def _front(story: Story) -> Iterator[tuple[str, Text | str]]:
+    """What else could be had, where there are several objectives: not proven, search scores all of it."""
+    constraints = constraints_of(story.start)
+    names, points = [each.metric for each in constraints], {}
+    for id, trial in story.history.variants.items():
+        metrics = trial.evaluation.metrics if trial.evaluation else {}
+        if constraints and trial.value is not None and all(name in metrics for name in names):
+            points[id] = (trial.value, *(each.sign * metrics[each.metric] for each in constraints))
+    for n, id in enumerate(front(points)[:FRONT]):
+        values = [
+            number(story.score(id)),
+            *(f"{c.metric} {number(c.sign * v)}" for c, v in zip(constraints, points[id][1:], strict=True)),
+        ]
+        yield (
+            "" if n else "front",
+            Text.assemble((id, "name"), f"  {', '.join(values)}", ("  not proven", "note")),
+        )
 
 
 def _promotions(story: Story, result: Mapping[str, Json]) -> Iterator[tuple[str, Text | str]]:
