@@ -10,6 +10,7 @@ then everything is reaped, the job's directory wiped, and one report sent.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import faulthandler
 import gc
@@ -125,6 +126,11 @@ class Server:
         faulthandler.enable(2)
         if settings.walls:
             seccomp.install(seccomp.common())
+            seccomp.last(os.getpid())  # most of it is kept for the jobs
+        # what a job has from its birth: this server itself needs no more of it
+        _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
+        _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
+        _limit(resource.RLIMIT_CORE, 0)
         self._baseline = kernel.address_space_bytes()
 
     def serve(self) -> None:
@@ -214,17 +220,15 @@ class Server:
         kept = [CHANNEL, *([self._ruleset.fd] if self._ruleset else [])]
         for low, high in zip(kept, [*kept[1:], 1 << 16], strict=True):
             os.closerange(low + 1, high)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _signal.signal(signal.SIGTERM, _signal.SIG_DFL)  # what `signal.signal` wraps in enumerations
         if settings.shared:  # else the server goes first as well: it was started so
             with open("/proc/self/oom_score_adj", "w") as file:
                 file.write("1000")
         if settings.threads is not None:
             _limit(resource.RLIMIT_NPROC, settings.threads)
-        _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
-        _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
-        _limit(resource.RLIMIT_CORE, 0)
         if settings.uids is not None:
-            kernel.prctl(kernel.PR_SET_KEEPCAPS, int(settings.search))
+            if settings.search:
+                kernel.prctl(kernel.PR_SET_KEEPCAPS, 1)
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
@@ -232,7 +236,7 @@ class Server:
         if settings.walls:
             kernel.drop_capabilities(frozenset({kernel.CAP_DAC_READ_SEARCH} if settings.search else ()))
         kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)  # after the change of user, which clears it
-        runner.serve(frames.Channel(socket.socket(fileno=CHANNEL)), self._confine)
+        runner.serve(frames.Channel(self._control), self._confine)  # the descriptor is the job's channel now
 
     def _confine(self, order: runner.Order) -> None:
         """The last walls: the child has written the program's files, the program has not run yet."""

@@ -13,7 +13,9 @@ libc = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_SECCOMP = 1, 4, 8, 22
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
 CAP_DAC_READ_SEARCH = 2
-_CAPSET = {"x86_64": 126, "aarch64": 91}
+_CAPSET = {"x86_64": 126, "aarch64": 91}.get(os.uname().machine, -1)
+_CAPSET_HEADER = struct.pack("<Ii", 0x20080522, 0)  # version 3, this process
+_CAPSET_DATA = struct.Struct("<6I")
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MNT_DETACH = 2, 4, 8, 2
 
 
@@ -34,9 +36,7 @@ def drop_capabilities(keep: frozenset[int] = frozenset()) -> None:
     """Give up every capability but `keep`: for good, where nothing can be executed any more."""
     libc.prctl(PR_CAP_AMBIENT, ctypes.c_ulong(4), 0, 0, 0)  # PR_CAP_AMBIENT_CLEAR_ALL
     mask = sum(1 << capability for capability in keep)
-    header = struct.pack("<Ii", 0x20080522, 0)  # version 3, this process
-    data = struct.pack("<6I", mask, mask, 0, 0, 0, 0)
-    check(libc.syscall(_CAPSET[os.uname().machine], header, data), "capset")
+    check(libc.syscall(_CAPSET, _CAPSET_HEADER, _CAPSET_DATA.pack(mask, mask, 0, 0, 0, 0)), "capset")
 
 
 def mount_tmpfs(path: str, uid: int, size_bytes: int, files: int) -> None:

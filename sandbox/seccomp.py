@@ -13,6 +13,7 @@ import errno
 import os
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 
 from sandbox import kernel
 
@@ -96,6 +97,7 @@ MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _LOAD, _EQUAL, _GREATER, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x54, 0x06
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _DENY, _PRETEND_OLD = _ERROR | errno.EPERM, _ERROR | errno.ENOSYS
+_ANYBODY = 0x7FFFFFFF  # stands for a pid until it is known; no process has it
 _CLONE_THREAD, _NEW_NAMESPACES = 0x00010000, 0x7E020080
 _ACCMODE_AND_TRUNC, _TRUNC = 0o1003, 0o1000
 # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by another name; F_SETLEASE, F_NOTIFY: what others do with files
@@ -175,7 +177,17 @@ def common(machine: str | None = None) -> bytes:
 
 def last(pid: int, machine: str | None = None) -> bytes:
     """The smaller filter, which a job adds; `pid`: its own, the only one that it may signal."""
-    column, _ = MACHINES[machine or os.uname().machine]
+    anybody = _last_of_anybody(machine or os.uname().machine)
+    return anybody.replace(_is_pid(_ANYBODY), _is_pid(pid))
+
+
+def _is_pid(pid: int) -> bytes:
+    return _instruction(_EQUAL, pid, no=1)
+
+
+@lru_cache  # made by the server: a job only puts its pid in
+def _last_of_anybody(machine: str) -> bytes:
+    column, _ = MACHINES[machine]
     code = [_instruction(_LOAD, 0)]
     code += _only(_CLONE[column], [  # threads, and nothing else
         _argument(0), _instruction(_ANY_BIT, _NEW_NAMESPACES, yes=2),
@@ -183,7 +195,7 @@ def last(pid: int, machine: str | None = None) -> bytes:
     ])  # fmt: skip
     # abort() raises its signal by tgkill to itself: allowed, so that a crash is reported as what it was
     code += _only(_TGKILL[column], [
-        _argument(0), _instruction(_EQUAL, pid, no=1), _answer(_ALLOW), _answer(_DENY),
+        _argument(0), _is_pid(_ANYBODY), _answer(_ALLOW), _answer(_DENY),
     ])  # fmt: skip
     code += _only(_IOCTL[column], _allow_values(1, _IOCTLS_ALLOWED))
     code += _only(_PRCTL[column], _allow_values(0, _PRCTLS_ALLOWED))
