@@ -17,25 +17,9 @@ from pathlib import Path
 from evolve.doubles import InlineExecutor
 from evolve.run import RunOptions, run
 from evolve.types import CaseKey, Event, Files
-from fitness.doubles import SyntheticFitness, noise
+from fitness.doubles import SyntheticFitness, noise, number_problem
 
 WORKERS = 8  # the loop keeps two jobs a worker in flight
-TOML = """
-name = "loop"
-claim = "cases"
-direction = "maximise"
-unit = "points"
-worst = -100.0
-range = [-100.0, 100.0]
-difference_range = [-50.0, 50.0]
-[program]
-entry = "program.py:solve"
-[limits]
-seconds = 1.0
-[cases]
-search = 1
-sealed = 10
-"""
 
 
 class Times:
@@ -51,18 +35,11 @@ class Times:
 
 
 def problem(folder: Path) -> Path:
-    (folder / "program").mkdir(parents=True)
     lines = [
         f"    # line {n} of a program of ordinary length, with words that differ a little" for n in range(30)
     ]
     source = "def solve(case):\n    x = 0.0\n" + "\n".join(lines) + "\n    return x\n"
-    (folder / "program/program.py").write_text(source)
-    (folder / "statement.md").write_text("Return a larger number.\n")
-    (folder / "problem.toml").write_text(TOML)
-    (folder / "evaluate.py").write_text(
-        "def case(split, seed):\n    return seed\n\n\ndef score(case, answer):\n    return float(answer)\n"
-    )
-    return folder
+    return number_problem(folder, source, difference=50.0)
 
 
 def score(files: Files, key: CaseKey) -> float:

@@ -30,6 +30,58 @@ from evolve.types import (
 )
 from sandbox import values
 
+_NUMBERS = """\
+name = "{name}"
+claim = "cases"
+direction = "maximise"
+unit = "points"
+worst = {worst}
+range = [{worst}, {best}]
+difference_range = [{least}, {most}]
+[program]
+entry = "program.py:solve"
+[limits]
+seconds = 2.0
+[cases]
+search = {search}
+sealed = {sealed}
+"""
+_NUMBER = "def solve(case):\n    return 0.0\n"
+_JUDGE = "def case(split, seed):\n    return seed\n\n\ndef score(case, answer):\n    return float(answer)\n"
+
+
+def number_problem(
+    folder: Path,
+    program: str = _NUMBER,
+    evaluate: str = _JUDGE,
+    *,
+    span: float = 100.0,
+    difference: float = 10.0,
+    search: int = 1,
+    sealed: int = 10,
+    n_max: int | None = None,
+) -> Path:
+    """Write the smallest problem: a program is a number, its score is that number, within +-`span`.
+
+    Differences are read within +-`difference`; `n_max` is the most pairs of a duel, None: by the budget.
+    """
+    (folder / "program").mkdir(parents=True)
+    (folder / "program" / "program.py").write_text(program)
+    (folder / "statement.md").write_text("Return a larger number.\n")
+    (folder / "evaluate.py").write_text(evaluate)
+    toml = _NUMBERS.format(
+        name=folder.name,
+        worst=-span,
+        best=span,
+        least=-difference,
+        most=difference,
+        search=search,
+        sealed=sealed,
+    )
+    gate = "" if n_max is None else f"[gate]\nn_max = {n_max}\n"
+    (folder / "problem.toml").write_text(toml + gate)
+    return folder
+
 
 class TrustedSandbox:
     """Runs a program in this very process, which it can do anything to; time and memory are not limited."""

@@ -11,39 +11,14 @@ import numpy as np
 from evolve.doubles import InlineExecutor
 from evolve.run import RunOptions, run
 from evolve.types import CaseKey, Files, Json, Parent, Proposal, Trial
-from fitness.doubles import SyntheticFitness, noise
+from fitness.doubles import SyntheticFitness, noise, number_problem
 
 SD = 0.1 / np.sqrt(2)  # of one score, so that a difference has sd .1
-TOML = """
-name = "noisy"
-claim = "cases"
-direction = "maximise"
-unit = "points"
-worst = -5.0
-range = [-5.0, 5.0]
-difference_range = [-1.0, 1.0]
-[program]
-entry = "program.py:solve"
-[limits]
-seconds = 1.0
-[cases]
-search = {search}
-sealed = {sealed}
-[gate]
-n_max = {n_max}
-"""
 
 
 def write_problem(folder: Path, search: int = 16, sealed: int = 60, n_max: int = 200) -> Path:
     """A problem whose programs are one number: their true quality."""
-    (folder / "program").mkdir(parents=True)
-    (folder / "program/program.py").write_text("def solve(case):\n    return 0.0\n")
-    (folder / "statement.md").write_text("Return a larger number.\n")
-    (folder / "problem.toml").write_text(TOML.format(search=search, sealed=sealed, n_max=n_max))
-    (folder / "evaluate.py").write_text(
-        "def case(split, seed):\n    return seed\n\n\ndef score(case, answer):\n    return float(answer)\n"
-    )
-    return folder
+    return number_problem(folder, span=5.0, difference=1.0, search=search, sealed=sealed, n_max=n_max)
 
 
 def quality(files: Files) -> float:

@@ -13,34 +13,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from problem_folders import write
 
 from evolve.doubles import Nudge
 from evolve.executor import LocalExecutor, Recovery
 from evolve.run import RunOptions, run
 from evolve.types import BadInput, CaseKey, EvaluatorError, Event, Job, Json, Parent, Proposal, Walls
+from fitness.doubles import number_problem
 from fitness.problem import load
 from fitness.worker import Worker
 from populations.ledger import GitLedger
 
 BARE = Walls("none", trusted=True)
-TOML = """
-name = "frail"
-claim = "cases"
-direction = "maximise"
-range = [-100, 100]
-worst = -100
-
-[program]
-entry = "program.py:solve"
-
-[limits]
-seconds = 2.0
-
-[cases]
-search = 2
-sealed = 5
-"""
 PROGRAM = "import time\n\n\ndef solve(case):\n    time.sleep(1 / 50)\n    return 0.5\n"
 EVALUATE = """
 import os
@@ -59,7 +42,7 @@ def score(case, answer):
 
 @pytest.fixture
 def problem(tmp_path: Path) -> Path:
-    return write(tmp_path / "frail", TOML, EVALUATE, PROGRAM)
+    return number_problem(tmp_path / "frail", PROGRAM, EVALUATE, search=2, sealed=5)
 
 
 class Poisoner(Nudge):
@@ -202,8 +185,10 @@ def test_of_two_programs_that_took_turns_the_one_is_found_that_kills(problem: Pa
     poison = b"def solve(case):\n    return 13.0\n"
     honest = b"def solve(case):\n    return 1.0\n"
     cases = (CaseKey("gate", 1), CaseKey("gate", 2))
-    toml = TOML.replace("maximise", "minimise").replace("[-100, 100]", "[0, 100]")
-    (problem / "problem.toml").write_text(toml.replace("worst = -100", 'worst = 100\nresource = "cpu"'))
+    toml = (problem / "problem.toml").read_text().replace("maximise", "minimise")
+    toml = toml.replace("worst = -100.0", 'worst = 100\nresource = "cpu"')
+    toml = toml.replace("range = [-100.0, 100.0]", "range = [0, 100]").replace("[-10.0, 10.0]", "[-0.5, 0.5]")
+    (problem / "problem.toml").write_text(toml)
     evaluate = EVALUATE.replace("answer):", "answer, seconds):")
     (problem / "evaluate.py").write_text(evaluate)
     with impatient(problem, [], seconds=5) as executor:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fitness.doubles import number_problem
 from populations.ledger import GitLedger
 
 KILLS = 20
@@ -36,40 +37,19 @@ def score(case, answer):
             os.fsync(file.fileno())
     return float(answer)
 """
-TOML = """
-name = "witnessed"
-claim = "cases"
-direction = "maximise"
-unit = "points"
-worst = -100.0
-range = [-100.0, 100.0]
-difference_range = [-10.0, 10.0]
-[program]
-entry = "program.py:solve"
-[limits]
-seconds = 2.0
-[cases]
-search = 1
-sealed = 10
-"""
 PROGRAM = """import time
 
 
 def solve(case):
-    time.sleep(0.01)
+    time.sleep(1 / 100)  # no number that an operator moves
     return 0.0
 """
 
 
 @pytest.fixture
 def problem(tmp_path: Path) -> Path:
-    folder = tmp_path / "witnessed"
-    (folder / "program").mkdir(parents=True)
-    (folder / "program/program.py").write_text(PROGRAM.replace("0.01", "1 / 100"))
-    (folder / "statement.md").write_text("Return a larger number.\n")
-    (folder / "problem.toml").write_text(TOML)
-    (folder / "evaluate.py").write_text(EVALUATE.format(witness=str(tmp_path / "witness")))
-    return folder
+    evaluate = EVALUATE.format(witness=str(tmp_path / "witness"))
+    return number_problem(tmp_path / "witnessed", PROGRAM, evaluate)
 
 
 def command(problem: Path, run: Path) -> list[str]:
