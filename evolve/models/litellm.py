@@ -144,9 +144,7 @@ class LiteLLM:
             parts = library.cost_per_token(self.name, prompt_tokens=asked, completion_tokens=replied)
         except library.BadRequestError as error:
             raise BadInput("model", "PROVIDER/NAME as LiteLLM knows it", f"{self.name!r}") from error
-        except Exception as error:  # LiteLLM has no type of its own for this in every version
-            if "isn't mapped" not in str(error):
-                raise
+        except library.ModelNotMappedError:
             return None
         return float(sum(parts))
 
