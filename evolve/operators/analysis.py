@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from evolve.operators.kinds import OTHER, SCALAR, Usage, join
+from evolve.operators.nodes import nodes
 from evolve.operators.scopes import Scope, Statement, mark_live, names_read, names_stored
 from evolve.operators.sites import Number, Places, Site, Sites
 from evolve.operators.splice import TERNARY, Edit
@@ -56,7 +57,7 @@ def analyse(source: str, spans: tuple[tuple[int, int], ...]) -> Analysis | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a program may be odd (`x is 1`); only errors count
             tree = ast.parse(source)
-        if any(isinstance(node, ast.Constant) and _unprintable(node.value) for node in ast.walk(tree)):
+        if any(isinstance(node, ast.Constant) and _unprintable(node.value) for node in nodes(tree)):
             return None
         return _Reader(Places(source, spans)).read(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -206,7 +207,7 @@ class _Reader:
                 statement.binds = () if node.handlers else tried
             case _:  # match, del, global, raise ...: their names count as read, nothing in them changes
                 statement.reads = names_read(node)
-                for inner in ast.walk(node):
+                for inner in nodes(node):
                     if isinstance(inner, ast.Global | ast.Nonlocal):
                         statement.reads |= frozenset(inner.names)
 

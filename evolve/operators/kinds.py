@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from evolve.operators.nodes import nodes
 from evolve.operators.splice import BITS, strength
 
 Role = Literal["number", "truth", "index", "other"]
@@ -117,7 +118,7 @@ class Usage:
         self._collections: set[str] = set()
         self._tables: set[str] = set()  # indexed by tuples, or twice
         self._arithmetic: set[str] = set()
-        for node in ast.walk(function):
+        for node in nodes(function):
             self._note(node)
 
     def parameter(self, argument: ast.arg) -> Kind:

@@ -10,6 +10,7 @@ import ast
 from dataclasses import dataclass, field
 
 from evolve.operators.kinds import Kind
+from evolve.operators.nodes import nodes
 
 
 @dataclass(eq=False, slots=True)
@@ -93,19 +94,20 @@ class Statement:
 
 def names_read(node: ast.AST) -> frozenset[str]:
     """Names that are loaded anywhere in it."""
-    return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+    return frozenset(n.id for n in nodes(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
 
 
 def names_stored(node: ast.expr) -> tuple[str, ...]:
     """Names that a target of an assignment binds, in order of breadth."""
-    names = [part for part in ast.walk(node) if isinstance(part, ast.Name)]
+    names = [part for part in nodes(node) if isinstance(part, ast.Name)]
     return tuple(name.id for name in names if isinstance(name.ctx, ast.Store))
 
 
 def free_names(node: ast.AST) -> frozenset[str]:
     """Names that it reads and does not bind itself, as comprehensions and lambdas do."""
-    own = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    return names_read(node) - own - {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+    parts = nodes(node)
+    own = {n.id for n in parts if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    return names_read(node) - own - {n.arg for n in parts if isinstance(n, ast.arg)}
 
 
 def mark_live(scope: Scope) -> None:

@@ -1,0 +1,13 @@
+import ast
+from pathlib import Path
+
+from evolve.operators import nodes as module
+from evolve.operators.nodes import nodes
+
+LEFT_OUT = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
+
+
+def test_every_node_is_found_in_the_order_of_the_standard_library():
+    for path in sorted(Path(module.__file__).parents[1].rglob("*.py")):
+        tree = ast.parse(path.read_bytes())
+        assert nodes(tree) == [node for node in ast.walk(tree) if not isinstance(node, LEFT_OUT)]
