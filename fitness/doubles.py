@@ -124,6 +124,8 @@ class TrustedSandbox:
 class SyntheticFitness:
     """A fitness made of one function: for tests of everything that only needs scores."""
 
+    level = "none"
+
     def __init__(
         self,
         score: Callable[[Files, CaseKey], float],

@@ -43,7 +43,7 @@ from populations.ledger import GitLedger
 HOME = Path(evolve.__file__).parent.parent
 COMMANDS = (
     "run", "show", "champion", "tree", "log", "diff", "blame", "verify",
-    "problems", "init", "check", "doctor",
+    "problems", "init", "check", "calibrate", "doctor",
 )  # fmt: skip
 TRUSTED = ("--sandbox", "none", "--i-trust-the-programs")
 

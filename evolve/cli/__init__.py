@@ -175,7 +175,7 @@ def show(
         str | None, typer.Argument(metavar="VARIANT", help="An id, its beginning, 'champion' or 'seed'.")
     ] = None,
 ) -> None:
-    """What the run found; of one VARIANT, program, scores and promotion."""
+    """What the run found; of a VARIANT: program, scores, promotion."""
     from evolve.cli.looking import show_run, show_variant
 
     if variant is None:
@@ -299,13 +299,38 @@ def check(
     runtime: Runtime = None,
     trust: Trust = False,
 ) -> None:
-    """Try a problem: is it sound, how noisy, what can be proven with it?"""
+    """Try a problem: is it sound, how noisy, what can be proven?"""
     _above_zero("--seconds", seconds)
     _above_zero("--workers", workers)
     walls = _walls(sandbox, trust, runtime)
     from evolve.cli.bringing import check as body
 
     body(problem, seconds, workers, walls)
+
+
+@app.command(rich_help_panel=_PROBLEMS)
+def calibrate(
+    problem: ProblemName,
+    runs: Annotated[int, typer.Option(metavar="N", help="Runs of equal programs, and with each gain.")] = 40,
+    trials: Annotated[int, typer.Option(metavar="N", help="Attempts in each.")] = 200,
+    gain: Annotated[
+        list[float] | None,
+        typer.Option(metavar="G", help="Planted, in the score's unit; repeatable. Default: half an sd."),
+    ] = None,
+    sandbox: Sandbox = "auto",
+    runtime: Runtime = None,
+    trust: Trust = False,
+    json: AsJson = False,
+) -> None:
+    """Try the gate on a problem's noise: how often is it wrong?"""
+    _above_zero("--runs", runs)
+    _above_zero("--trials", trials)
+    for each in gain or ():
+        _above_zero("--gain", each)
+    walls = _walls(sandbox, trust, runtime)
+    from evolve.cli.calibrating import calibration as body
+
+    body(problem, runs, trials, gain or (), json, walls)
 
 
 @app.command(rich_help_panel=_PROBLEMS)
