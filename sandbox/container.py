@@ -2,8 +2,9 @@
 
 The container has no network, a read-only root, three capabilities (to give each job a user of its own and
 to kill it), limits on memory, processes and CPU, a small /tmp and /dev/shm in memory, and nothing of the host
-but one folder with one socket, which only root inside may enter. The server's code comes with its command, so
-any image with Python 3.11 and numpy serves.
+but one folder with one socket, which only root inside may enter; where that cannot be shared, not even this,
+and its standard input and output carry everything. The server's code comes with its command, so any image
+with Python 3.11 and numpy serves.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from threading import Thread
 from typing import Any
 
 from evolve.types import SandboxUnavailable
-from sandbox import visible
-from sandbox.forkserver import Settings
+from sandbox import attached, visible
+from sandbox.forkserver import CHANNEL, Settings
 from sandbox.launch import START_SECONDS, Scratch, Server, Setup, last_line
 
 IMAGE = "evolve-sandbox"
@@ -56,6 +57,9 @@ class Finder:
     def exec_module(module):
         exec(compile(code[module.__name__], module.__name__, "exec"), module.__dict__)
 sys.meta_path.insert(0, Finder)
+if isinstance(json.loads(settings)["control"], int):
+    from sandbox import relay
+    relay.divide(json.loads(settings)["control"])
 from sandbox import forkserver
 sys.meta_path.remove(Finder)
 forkserver.main(settings)
@@ -66,18 +70,54 @@ def start(setup: Setup) -> Server:
     """Start a fork server in a container. Raises SandboxUnavailable: no daemon, no image, no such runtime."""
     with _daemon() as api:
         _sweep(api)
-        folder = _Folder()
+        transport = setup.transport or _transport(api)
+        server = (_over_socket if transport == "socket" else _over_stdio)(api, setup)
+    server.facts["transport"] = transport
+    return server
+
+
+def _transport(api: Any) -> str:
+    """A socket where it surely reaches into the container: the daemon shares our kernel, files and users."""
+    info = api.info()
+    ours = (
+        os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+        and (info["KernelVersion"], info["Name"]) == (os.uname().release, os.uname().nodename)
+        and info["OperatingSystem"] != "Docker Desktop"
+        and not any(option in ("name=userns", "name=rootless") for option in info["SecurityOptions"] or ())
+    )
+    return "socket" if ours else "stdio"
+
+
+def _over_socket(api: Any, setup: Setup) -> Server:
+    folder = _Folder()
+    try:
+        life = _Container(_create(api, setup, folder.path), folder.words)
         try:
-            life = _Container(_create(api, setup, folder.path), folder.words)
-            try:
-                api.start(life.id)
-                control = folder.accept(lambda: _alive(api, life.id))
-            except BaseException:
-                life.end()
-                raise
-        finally:
-            folder.remove()
+            api.start(life.id)
+            control = folder.accept(lambda: _alive(api, life.id))
+        except BaseException:
+            life.end()
+            raise
+    finally:
+        folder.remove()
     return Server(control, life)
+
+
+def _over_stdio(api: Any, setup: Setup) -> Server:
+    words = os.memfd_create("words")
+    life = _Container(_create(api, setup, None), words)
+    try:
+        flow = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        stream = attached.Attached(api.attach_socket(life.id, flow), words)
+        try:
+            api.start(life.id)
+        except BaseException:
+            stream.close()
+            raise
+    except BaseException:
+        life.end()
+        raise
+    return Server(attached.connect(stream), life)
 
 
 @contextmanager
@@ -118,10 +158,11 @@ def _one_line(text: object) -> str:
     return " ".join(str(text).split())[:300]
 
 
-def _create(api: Any, setup: Setup, folder: Path) -> str:
+def _create(api: Any, setup: Setup, folder: Path | None) -> str:
+    """A container's id; without a folder it talks through its standard input and output."""
     memory_bytes = setup.memory_bytes + _SERVER_BYTES
     settings = Settings(
-        control=f"{_FOLDER}/{_SOCKET}",
+        control=f"{_FOLDER}/{_SOCKET}" if folder else CHANNEL,
         jobs=_JOBS,
         packages=("numpy", *setup.packages),
         uids=_UIDS,
@@ -132,7 +173,7 @@ def _create(api: Any, setup: Setup, folder: Path) -> str:
         write=(_JOBS, "/dev/shm", "/dev/null"),
         names=(),
         search=False,
-        words=f"{_FOLDER}/{_WORDS}",
+        words=f"{_FOLDER}/{_WORDS}" if folder else None,
         shared=("/tmp", "/dev/shm", "/dev/mqueue"),
     )
     flags = "noexec,nosuid,nodev,mode=1777"
@@ -151,7 +192,7 @@ def _create(api: Any, setup: Setup, folder: Path) -> str:
         oom_score_adj=500,  # before the driver, after the job
         shm_size=_SHM_BYTES,
         tmpfs={"/tmp": f"{flags},size={_TMP_BYTES},nr_inodes={_TMP_FILES}"},
-        binds={str(folder): {"bind": _FOLDER, "mode": "rw"}},
+        binds={str(folder): {"bind": _FOLDER, "mode": "rw"}} if folder else None,
         log_config={"type": "none"},
         runtime=setup.runtime,
         auto_remove=True,
@@ -168,13 +209,17 @@ def _create(api: Any, setup: Setup, folder: Path) -> str:
         labels={LABEL: _owner()},
         host_config=host,
         network_disabled=True,
+        stdin_open=folder is None,
     )
     return str(made["Id"])
 
 
 def _code() -> str:
     """The fork server's modules, for the command line of the container."""
-    modules = {f"sandbox.{name}": Path(__file__).with_name(f"{name}.py").read_text() for name in visible.CODE}
+    modules = {
+        f"sandbox.{name}": Path(__file__).with_name(f"{name}.py").read_text()
+        for name in (*visible.CODE, "relay")
+    }
     modules["sandbox"] = modules.pop("sandbox.__init__")
     return base64.b64encode(zlib.compress(json.dumps(modules).encode(), 9)).decode()
 

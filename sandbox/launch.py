@@ -38,6 +38,7 @@ class Setup:
     core: int | None = None  # that programs stay on, where this process's own affinity does not reach
     image: str | None = None  # of a container; None: the project's own
     runtime: str | None = None  # of the Docker daemon: runsc, ...; None: its default
+    transport: str | None = None  # into a container: socket or stdio; None: a socket where that crosses
 
 
 class Life(Protocol):

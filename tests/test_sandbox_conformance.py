@@ -13,9 +13,15 @@ import pytest
 
 from evolve.types import EvaluatorError, Failure, Limits, Outcome, Program, Walls
 from sandbox import open_sandbox, values
+from sandbox.launch import Setup
 from sandbox.process import _hopeless, most_seconds
 
-WALLED = (pytest.param("docker", marks=pytest.mark.docker), "bubblewrap", "landlock")
+WALLED = (
+    pytest.param("docker", marks=pytest.mark.docker),
+    pytest.param("docker over stdio", marks=pytest.mark.docker),
+    "bubblewrap",
+    "landlock",
+)
 LIMITS = Limits(seconds=2.0, memory_bytes=256 << 20, output_bytes=1 << 16)
 QUICK = Limits(seconds=0.3, memory_bytes=256 << 20, output_bytes=1 << 16)
 HONEST = Program(
@@ -34,8 +40,15 @@ class Opened(dict):
     """Sandboxes by their level, each opened when it is first asked for."""
 
     def __missing__(self, level):
-        self[level] = open_sandbox(Walls(level, trusted=True))
+        self[level] = start(level)
         return self[level]
+
+
+def start(level):
+    name, _, transport = level.partition(" over ")
+    sandbox = open_sandbox(Walls(name, trusted=True), Setup(transport=transport or None))
+    assert sandbox.facts.get("transport", "") == (transport or {"docker": "socket"}.get(name, ""))
+    return sandbox
 
 
 @pytest.fixture(scope="module")
@@ -540,7 +553,8 @@ def test_no_files_of_the_host(walled, tmp_path):
         )
         hostname, pid, processes = answer(one(walled, source))
         assert hostname == "sandbox\n"
-        assert {name for name in processes if name.isdigit()} == {"1", str(pid)}
+        others = {int(name) for name in processes if name.isdigit()} - {pid}
+        assert 1 in others and len(others) == (2 if walled.facts["transport"] == "stdio" else 1)
     assert_denied(
         walled, *(f"open({name!r}).read(1)" for name in names), *(f"os.listdir({name!r})" for name in listed)
     )
@@ -726,14 +740,14 @@ def test_close_leaves_nothing(level):
         set(os.listdir("/dev/shm")) | set(os.listdir("/tmp")),
         set(descendants(os.getpid())),
         len(os.listdir("/proc/self/fd")),
+        set(threading.enumerate()),
     )
-    sandbox = open_sandbox(Walls(level, trusted=True))
+    sandbox = start(level)
     assert kinds(run(sandbox, "def f(n):\n    while n: pass", [0, 1], QUICK)) == ["ok", "timeout"]
     sandbox.close()
     sandbox.close()
-    for thread in threading.enumerate():
-        if thread.name == "remove container":
-            thread.join()
+    for thread in set(threading.enumerate()) - before[3]:
+        thread.join(10)
     after = (
         set(os.listdir("/dev/shm")) | set(os.listdir("/tmp")),
         set(descendants(os.getpid())),
@@ -763,8 +777,10 @@ def f(case):
 CLIENT = """
 import sys, time
 from sandbox import open_sandbox
+from sandbox.launch import Setup
 from evolve.types import Limits, Program, Walls
-sandbox = open_sandbox(Walls(sys.argv[1], trusted=True))
+name, _, transport = sys.argv[1].partition(" over ")
+sandbox = open_sandbox(Walls(name, trusted=True), Setup(transport=transport or None))
 print("ready", flush=True)
 program = Program({"program.py": b"def f(n):\\n    while True: pass"}, "program.py:f")
 sandbox.run(program, [1], Limits(seconds=60))
@@ -778,8 +794,8 @@ def test_everything_dies_with_the_client(level):
     client = subprocess.Popen([sys.executable, "-c", CLIENT, level], stdout=subprocess.PIPE, cwd=root)
     assert client.stdout.readline() == b"ready\n"
     time.sleep(0.2)
-    mine = containers(client.pid) if level == "docker" else list(descendants(client.pid))
-    assert len(mine) >= (1 if level == "docker" else 2)
+    mine = containers(client.pid) if level.startswith("docker") else list(descendants(client.pid))
+    assert len(mine) >= (1 if level.startswith("docker") else 2)
     client.send_signal(signal.SIGKILL)
     client.wait()
     client.stdout.close()
@@ -788,7 +804,7 @@ def test_everything_dies_with_the_client(level):
     while alive and time.monotonic() < deadline:
         alive = [pid for pid in mine if os.path.exists(f"/proc/{pid}") and "Z" not in state(pid)]
         time.sleep(0.02)
-    if level == "docker":
+    if level.startswith("docker"):
         while containers(client.pid) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert containers(client.pid) == []
