@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from forwarding import Forwarded
 
 from evolve.types import BadInput, Limits, Program, SandboxUnavailable, Walls
 from sandbox import container, open_sandbox, values
@@ -184,6 +185,50 @@ def test_what_is_missing_is_said(monkeypatch):
         elsewhere.setenv("DOCKER_HOST", "unix:///no/such/socket")
         with pytest.raises(SandboxUnavailable, match="no Docker daemon answers at unix:///no/such/socket"):
             open_sandbox("docker")
+    assert gone(mine())
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    forwarded = Forwarded("/var/run/docker.sock")
+    monkeypatch.setenv("DOCKER_HOST", forwarded.host)
+    yield forwarded
+    monkeypatch.undo()
+    forwarded.close()
+    assert gone(mine())
+
+
+def test_a_daemon_elsewhere_is_reached_without_any_folder(elsewhere):
+    sandbox = open_sandbox("docker", Setup(memory_bytes=LIMITS.memory_bytes))
+    assert sandbox.facts["transport"] == "stdio"
+    (seen,) = json.loads(docker("inspect", *mine()))
+    assert seen["Mounts"] == [] and seen["HostConfig"]["Binds"] is None
+    there = run(sandbox, WHICH)
+    big = Limits(seconds=5.0, memory_bytes=128 << 20, output_bytes=4 << 20)
+    assert run(sandbox, "def f(text): return text", "x" * (3 << 20), big).answer == b'"%b"' % (
+        b"x" * (3 << 20)
+    )
+    leaver = "import os\ndef f(n):\n    print('so it is', file=__import__('sys').stderr, flush=True)\n"
+    failure = run(sandbox, leaver + "    os._exit(3)").failure
+    assert (failure.kind, failure.detail) == ("crash", "it ended the process with code 3: so it is")
+    assert answer(run(sandbox, WHICH)) == answer(there)
+    sandbox.close()
+
+
+def test_a_connection_that_breaks_is_the_machinery_and_the_next_run_starts_anew(elsewhere):
+    sandbox = open_sandbox("docker")
+    cutter = threading.Timer(0.3, elsewhere.cut)
+    cutter.start()
+    with pytest.raises(SandboxUnavailable, match="died"):
+        run(sandbox, "def f(n):\n    while True: pass")
+    cutter.join()
+    assert answer(run(sandbox, "def f(n): return n")) == 1
+    sandbox.close()
+
+
+def test_what_the_container_says_at_its_end_is_heard_over_stdio():
+    with pytest.raises(SandboxUnavailable, match="ModuleNotFoundError: No module named 'no_such_thing'"):
+        container.start(Setup(("no_such_thing",), transport="stdio"))
     assert gone(mine())
 
 
