@@ -267,13 +267,26 @@ def _entries(folders: Sequence[str]) -> list[str]:
 
 
 def _remove(path: str) -> None:
-    """Remove a file, or a folder with all that is in it, whatever its mode."""
+    """Remove a file, or a folder with all that is in it, whatever its mode.
+
+    Folders come up to the top before they are looked into: however deep they were, no path is too long.
+    """
     if not os.path.isdir(path) or os.path.islink(path):
         os.unlink(path)
         return
-    for folder, _, _ in os.walk(path):  # top down: each is opened up before it is entered
-        os.chmod(folder, 0o700)
-    shutil.rmtree(path)
+    name, moved, waiting = os.urandom(8).hex(), list[str](), [path]
+    os.chmod(path, 0o700)
+    while waiting:
+        for entry in list(os.scandir(waiting.pop())):
+            if entry.is_dir(follow_symlinks=False):
+                os.chmod(entry.path, 0o700)
+                moved.append(f"{path}/{name}{len(moved)}")
+                os.rename(entry.path, moved[-1])
+                waiting.append(moved[-1])
+            else:
+                os.unlink(entry.path)
+    for folder in (*moved, path):
+        os.rmdir(folder)
 
 
 def _ipc() -> bool:

@@ -30,11 +30,18 @@ def _rights(version: int) -> int:
     return (1 << (13 if version < 2 else 14 if version < 3 else 15 if version < 5 else 16)) - 1
 
 
+def _top() -> list[str]:
+    return [f"/{name}" for name in os.listdir("/") if name not in ("proc", "sys")]
+
+
 class Ruleset:
     """Paths that stay open to whoever enters: made once, entered by every job. OSError without Landlock."""
 
     def __init__(self, read: Iterable[str], write: Iterable[str] = (), names: Iterable[str] = ()) -> None:
-        """`read` and `write` with all that is below; below `names` what directories hold, but no content."""
+        """`read` and `write` with all that is below; below `names` what directories hold, but no content.
+
+        `/` is all there is but the kernel's own files: they tell of the machine, and of other containers.
+        """
         self.abi = abi()
         if not self.abi:
             raise OSError(errno.ENOSYS, "this kernel has no Landlock, or it is not enabled")
@@ -44,7 +51,8 @@ class Ruleset:
         known = 8 if self.abi < 4 else 16 if self.abi < 6 else 24
         self.fd = kernel.check(kernel.libc.syscall(_CREATE, attributes[:known], known, 0), "landlock")
         for path in read:
-            self._allow(path, _READ | _LIST)
+            for each in _top() if path == "/" else [path]:
+                self._allow(each, _READ | _LIST)
         for path in names:
             self._allow(path, _LIST)
         for path in write:

@@ -15,23 +15,48 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import problem_folders
 from hostile import ATTACKS, BARE, IN_VAIN, LEAKS, NOT_TRIED, SUCCEEDS, Attack, Leak
 
-from evolve.types import Job, Limits, Program, Sandbox
+from evolve.types import Handler, Job, Json, Limits, Outcome, Program, RunError, Sandbox, Walls
 from fitness.evaluation import ProblemFitness
 from fitness.problem import load
 from sandbox import open_sandbox, values
 
+
+class SingleUse:
+    """Runs each job in a container of its own; the honest program comes next in the one that is shared."""
+
+    def __init__(self) -> None:
+        self.shared = open_sandbox("docker")
+        self.level = self.shared.level
+
+    def run(
+        self, program: Program, cases: Sequence[Json], limits: Limits, call: Handler | None = None
+    ) -> list[Outcome]:
+        """Run a program where nothing has run before."""
+        if program is HONEST:
+            return self.shared.run(program, cases, limits, call)
+        with self.shared.apart():
+            return self.shared.run(program, cases, limits, call)
+
+    def close(self) -> None:
+        """End both."""
+        self.shared.close()
+
+
 LEVELS: dict[str, Callable[[], Sandbox]] = {  # a level is one entry
+    "single use": SingleUse,
+    "docker": lambda: open_sandbox("docker"),
     "bubblewrap": lambda: open_sandbox("bubblewrap"),
     "landlock": lambda: open_sandbox("landlock"),
-    BARE: lambda: open_sandbox(BARE, trusted=True),
+    BARE: lambda: open_sandbox(Walls(BARE, trusted=True)),
 }
+IN_DOCKER = ("single use", "docker")
 WALLED = tuple(level for level in LEVELS if level != BARE)
 DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "security.md"
 TOOLS = Path(__file__).with_name("attackers_tools.py").read_bytes()
@@ -112,8 +137,12 @@ class Arena:
 
     def __init__(self, level: str) -> None:
         self.level = level
-        self._stack = contextlib.ExitStack()
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="evolve-arena-")))
+        with contextlib.ExitStack() as stack:
+            self._open(level, stack)
+            self._stack = stack.pop_all()
+
+    def _open(self, level: str, stack: contextlib.ExitStack) -> None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evolve-arena-")))
         folder.chmod(0o755)
         self._outside = folder / "outside"
         self._outside.mkdir()
@@ -122,15 +151,15 @@ class Arena:
         canary.write_text("a canary\n")
         canary.chmod(0o666)
         os.utime(canary, (1, 1))
-        listener = self._stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
-        unix = self._stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+        unix = stack.enter_context(socket.socket(socket.AF_UNIX))
         abstract = f"evolve-arena-{os.getpid()}-{level}"
         unix.bind("\0" + abstract)
         unix.listen(64)
         os.environ[KEY] = "s3cret"  # for what is started from here, and for another of the user's processes
-        self._stack.callback(os.environ.pop, KEY, None)
-        keeper = self._stack.enter_context(subprocess.Popen(["sleep", "1000"]))
-        self._stack.callback(keeper.kill)
+        stack.callback(os.environ.pop, KEY, None)
+        keeper = stack.enter_context(subprocess.Popen(["sleep", "1000"], stdout=subprocess.DEVNULL))
+        stack.callback(keeper.kill)
         self._here = {
             "canary": str(canary), "folder": str(self._outside), "driver": os.getpid(),
             "keeper": keeper.pid, "key": KEY,
@@ -142,7 +171,7 @@ class Arena:
         seed = "def f(case):\n    return sum(case['numbers'])\n"
         self._problem = load(problem_folders.write(folder / "problem", TOML, evaluate, seed))
         self.sandbox = LEVELS[level]()
-        self._stack.callback(self.sandbox.close)
+        stack.callback(self.sandbox.close)
         self.honest = self.answer_of_the_honest()
 
     def close(self) -> None:
@@ -156,7 +185,10 @@ class Arena:
         fitness = ProblemFitness(replace(self._problem, limits=limits), self.sandbox)
         files = {"program.py": attack.source.encode(), "tools.py": TOOLS, **attack.files}
         job = Job(files, problem_folders.cases(attack.cases), keep_answers=True)
-        evaluations = [fitness.evaluate(job) for _ in range(attack.jobs)]
+        try:
+            evaluations = [fitness.evaluate(job) for _ in range(attack.jobs)]
+        except RunError as error:  # a program's failure is a value: it has made one of the machinery
+            return Ending(SUCCEEDS, error)
         failures = [failure for each in evaluations for failure in each.failures]
         seen = [[*each.scores, *each.failures, *each.answers] for each in evaluations]
         words = [failure.detail for failure in failures if failure]
@@ -252,17 +284,16 @@ def main() -> None:
     """Try everything; with `--write`, rewrite the tables."""
     endings, leaks = {}, {}
     for level in LEVELS:
-        arena = Arena(level)
-        for attack in ATTACKS:
-            if attack.expected(level) == NOT_TRIED:
-                continue
-            ending = arena.attack(attack)
-            endings[attack.name, level] = ending.text
-            if ending.text != attack.expected(level):
-                seen = str(ending.seen)[:600]
-                print(f"{level}: {attack.name}: {ending.text}, not {attack.expected(level)}: {seen}")
-        leaks |= {(leak.says, level): arena.leaks(leak) for leak in LEAKS}
-        arena.close()
+        with contextlib.closing(Arena(level)) as arena:
+            for attack in ATTACKS:
+                if attack.expected(level) == NOT_TRIED:
+                    continue
+                ending = arena.attack(attack)
+                endings[attack.name, level] = ending.text
+                if ending.text != attack.expected(level):
+                    seen = str(ending.seen)[:600]
+                    print(f"{level}: {attack.name}: {ending.text}, not {attack.expected(level)}: {seen}")
+            leaks |= {(leak.says, level): arena.leaks(leak) for leak in LEAKS}
     if "--write" in sys.argv:
         DOCUMENT.write_text(document(endings, leaks))
 

@@ -122,13 +122,13 @@ def npy(header, payload=b""):
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + payload
 
 
-def in_memory(pattern):
+def in_memory(pattern, *anchors):
     """How often a pattern is in this process's memory; what is not mapped is an error of write, no fault."""
     out, into = os.pipe()
     here, found = ctypes.c_long(), 0
     environ = ctypes.c_void_p.in_dll(libc, "environ")
-    anchors = [ctypes.addressof(environ), environ.value or 0, ctypes.addressof(here), id(object()), id(sys)]
-    anchors += [np.zeros(1 << 20, np.uint8).ctypes.data, id(bytes(1 << 12)), id(os.environ), id(json)]
+    anchors += (ctypes.addressof(environ), environ.value or 0, ctypes.addressof(here), id(object()), id(sys))
+    anchors += (id(bytes(1 << 12)), id(os.environ), id(json))
     for anchor in anchors:
         for step in (1, -1):
             address, pages = anchor & ~4095, 0

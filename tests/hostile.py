@@ -536,9 +536,12 @@ def f(case):
         "memory left", "look for the last job's data in memory that was freed",
         """
 from tools import *
-found = in_memory(rb"LEFT BY A JO[B] \\d+")
-keep = [b"LEFT BY A JO" + b"B %d" % i for i in range(200_000)]
-if not in_memory(rb"LEFT BY A JO[B] \\d+"):
+space = np.empty(1 << 23, np.uint8)  # as it comes
+here, pattern = space.ctypes.data, rb"LEFT BY A JO[B] \\d+"
+found = in_memory(pattern, here)
+left = b"LEFT BY A JO" + bytes([66]) + b" 1234 "
+space[:] = np.frombuffer(left * (len(space) // len(left) + 1), np.uint8)[:len(space)]
+if not in_memory(pattern, here):
     raise LookupError("it does not even find its own")
 def f(case):
     return ["memory of another job"] if found else []
@@ -730,7 +733,8 @@ def f(case):
         bare=SUCCEEDS,
     ),
     Attack(
-        "/proc and /sys", "write its own memory and the kernel's switches through /proc and /sys",
+        "/proc and /sys",
+        "read and write memory, the machine's state and the kernel's switches in /proc and /sys",
         """
 from tools import *
 def f(case):
@@ -738,14 +742,15 @@ def f(case):
                 "sysrq-trigger", "sys/kernel/core_pattern", "sys/kernel/modprobe", "sys/vm/drop_caches",
                 "sys/kernel/hostname", "sys/fs/file-max")
     readable = ("kcore", "self/fd/3", "self/environ", "self/pagemap", "kpageflags", "1/root/etc/shadow",
-        "keys-users")
+                "cmdline", "interrupts", "partitions", "stat", "self/mountinfo", "self/maps", "1/cgroup",
+                "1/cmdline", "keys-users")
     return reached(
         **{name: (lambda name=name: open(f"/proc/{name}", "wb", buffering=0).close()) for name in writable},
         **{name + " read": (lambda name=name: open(f"/proc/{name}", "rb").read(1)) for name in readable},
         cgroup=lambda: open("/sys/fs/cgroup/cgroup.procs", "w").close(),
-        debug=lambda: os.listdir("/sys/kernel/debug"),
+        debug=lambda: open("/sys/kernel/debug/sched/features").close(),
         power=lambda: open("/sys/power/state", "w").close(),
-        trace=lambda: os.listdir("/sys/kernel/tracing"),
+        trace=lambda: open("/sys/kernel/tracing/trace").close(),
     )
 """,
     ),
@@ -792,7 +797,7 @@ def f(case):
 from tools import *
 LINKS = {"folder", "root", "file", "loop", "hard"}
 def f(case):
-    left = sorted(set(os.listdir(HOME)) - MINE - (LINKS if case["index"] else set()))
+    left = sorted(set(quietly(os.listdir, HOME) or ()) - MINE - (LINKS if case["index"] else set()))
     quietly(os.symlink, case["folder"], "folder")
     quietly(os.symlink, "/", "root")
     quietly(os.symlink, case["canary"], "file")
@@ -870,7 +875,6 @@ def f(case):
         terminal=lambda: open("/dev/tty").close(),
         handle=lambda: syscall(304, 265, -100, ctypes.create_string_buffer(32), 0),
         fuse=lambda: open("/dev/fuse").close(), kvm=lambda: open("/dev/kvm").close(),
-        ptmx=lambda: open("/dev/ptmx").close(),
     )
 """,
         bare=SUCCEEDS,
@@ -1071,11 +1075,12 @@ def f(case):
     ),
 )  # fmt: skip
 
+EVERYWHERE = frozenset({"single use", "docker", "bubblewrap", "landlock", BARE})
 LEAKS = (
     Leak(
         "a later case of a job sees what the program kept of an earlier one",
         "kept = []\ndef f(case):\n    kept.append(case)\n    return len(kept) == 1 + case['index']\n",
-        frozenset({"bubblewrap", "landlock", BARE}),
+        EVERYWHERE,
     ),
     Leak(
         "the kernel's version, the number of processors, the machine's memory and load",
@@ -1087,7 +1092,7 @@ def f(case):
     return case["release"] == os.uname().release and abs(struct.unpack_from("Q", facts,
         32)[0] / case["memory"] - 1) < .01
 """,
-        frozenset({"bubblewrap", "landlock", BARE}),
+        EVERYWHERE,
     ),
     Leak(
         "the host's name",

@@ -13,6 +13,11 @@ from fitness.evaluation import ProblemFitness
 from fitness.problem import load
 from sandbox import values
 
+LEVELS = [
+    pytest.param(level, marks=[pytest.mark.docker] if level in arena.IN_DOCKER else [])
+    for level in arena.LEVELS
+]
+
 
 @pytest.fixture(scope="module")
 def arenas():
@@ -41,7 +46,7 @@ def tried(arenas, endings, attack, level):
     return endings[attack.name, level]
 
 
-@pytest.mark.parametrize("level", arena.LEVELS)
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("attack", hostile.ATTACKS, ids=lambda attack: attack.name)
 def test_each_attack_ends_as_said(arenas, endings, attack, level):
     if attack.expected(level) == hostile.NOT_TRIED:
@@ -51,12 +56,13 @@ def test_each_attack_ends_as_said(arenas, endings, attack, level):
     assert ending.text == attack.expected(level), ending.seen
 
 
-@pytest.mark.parametrize("level", arena.LEVELS)
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("leak", hostile.LEAKS, ids=lambda leak: leak.says)
 def test_each_documented_exception_is_one_and_no_more(arenas, leak, level):
     assert arenas(level).leaks(leak) == (level in leak.levels)
 
 
+@pytest.mark.docker
 def test_the_tables_of_the_document_are_what_happens(arenas, endings):
     texts = {
         (attack.name, level): tried(arenas, endings, attack, level).text
