@@ -46,7 +46,7 @@ def pack(order: Order) -> bytes:
     """Body of a JOB frame: numbers, then blobs."""
     blobs = [order.entry.encode(), b"" if order.harness is None else b"h" + order.harness]
     for name, content in order.files.items():
-        blobs += [name.encode(), content]
+        blobs += [name.encode("utf-8", "surrogatepass"), content]  # any name there is: the child refuses it
     return _NUMBERS.pack(*order[1:6]) + b"".join([_BLOB.pack(len(blob)) + blob for blob in blobs])
 
 
@@ -58,7 +58,7 @@ def unpack(body: bytes) -> Order:
         blobs.append(body[start + _BLOB.size : end])
         start = end
     entry, harness, *files = blobs
-    named = {files[n].decode(): files[n + 1] for n in range(0, len(files), 2)}
+    named = {files[n].decode("utf-8", "surrogatepass"): files[n + 1] for n in range(0, len(files), 2)}
     seconds, cases, memory_bytes, output_bytes, calls = _NUMBERS.unpack_from(body)
     source = harness[1:] if harness else None
     return Order(entry.decode(), seconds, cases, memory_bytes, output_bytes, calls, source, named)
@@ -71,7 +71,7 @@ def serve(channel: frames.Channel, confine: Callable[[Order], None]) -> None:
     try:
         for name, content in order.files.items():
             _write(name, content)
-    except OSError as error:  # names that no file system takes, or more than it may hold
+    except (OSError, ValueError) as error:  # names that no file system takes, or more than it may hold
         _fail(channel, bytes(frames.TOKEN_BYTES), error, home)
         return
     confine(order)

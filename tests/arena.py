@@ -15,42 +15,20 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import problem_folders
 from hostile import ATTACKS, BARE, IN_VAIN, LEAKS, NOT_TRIED, SUCCEEDS, Attack, Leak
 
-from evolve.types import Handler, Job, Json, Limits, Outcome, Program, RunError, Sandbox, Walls
+from evolve.types import Job, Limits, Program, RunError, Sandbox, Walls
 from fitness.evaluation import ProblemFitness
 from fitness.problem import load
 from sandbox import open_sandbox, values
 
-
-class SingleUse:
-    """Runs each job in a container of its own; the honest program comes next in the one that is shared."""
-
-    def __init__(self) -> None:
-        self.shared = open_sandbox("docker")
-        self.level = self.shared.level
-
-    def run(
-        self, program: Program, cases: Sequence[Json], limits: Limits, call: Handler | None = None
-    ) -> list[Outcome]:
-        """Run a program where nothing has run before."""
-        if program is HONEST:
-            return self.shared.run(program, cases, limits, call)
-        with self.shared.apart():
-            return self.shared.run(program, cases, limits, call)
-
-    def close(self) -> None:
-        """End both."""
-        self.shared.close()
-
-
 LEVELS: dict[str, Callable[[], Sandbox]] = {  # a level is one entry
-    "single use": SingleUse,
+    "single use": lambda: open_sandbox("docker"),  # each attack in a container of its own
     "docker": lambda: open_sandbox("docker"),
     "bubblewrap": lambda: open_sandbox("bubblewrap"),
     "landlock": lambda: open_sandbox("landlock"),
@@ -184,7 +162,9 @@ class Arena:
         limits = replace(self._problem.limits, seconds=attack.seconds)
         fitness = ProblemFitness(replace(self._problem, limits=limits), self.sandbox)
         files = {"program.py": attack.source.encode(), "tools.py": TOOLS, **attack.files}
-        job = Job(files, problem_folders.cases(attack.cases), keep_answers=True)
+        job = Job(
+            files, problem_folders.cases(attack.cases), keep_answers=True, alone=self.level == "single use"
+        )
         try:
             evaluations = [fitness.evaluate(job) for _ in range(attack.jobs)]
         except RunError as error:  # a program's failure is a value: it has made one of the machinery
@@ -211,7 +191,8 @@ class Arena:
         """Whether a documented exception is one here."""
         files = {"program.py": leak.source.encode(), "tools.py": TOOLS}
         cases = [self._here | {"index": index} for index in range(2)]
-        outcomes = self.sandbox.run(Program(files, "program.py:f"), cases, Limits())
+        with self.sandbox.apart() if self.level == "single use" else contextlib.nullcontext():
+            outcomes = self.sandbox.run(Program(files, "program.py:f"), cases, Limits())
         answers = [outcome.failure or values.decode(outcome.answer or b"", 99) for outcome in outcomes]
         assert answers in ([True, True], [False, False]), answers
         return answers == [True, True]

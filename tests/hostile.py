@@ -992,6 +992,12 @@ def f(case):
         ),
     ),
     Attack(
+        "names that are none", "bring files whose names are no text, no file names, or there twice",
+        "def f(case):\n    return 10\n",
+        "`crash`", bare="`crash`",
+        files=dict.fromkeys(("\udcff", "\ud800.py", "a\nb", "./program.py", "program.py/x", "x" * 300), b""),
+    ),
+    Attack(
         "names that leave", "bring files called ../x and /x",
         "def f(case):\n    return 10\n",
         "`crash`", bare="`crash`",
