@@ -132,7 +132,7 @@ def in_memory(pattern, *anchors):
     for anchor in anchors:
         for step in (1, -1):
             address, pages = anchor & ~4095, 0
-            while pages < 8192:
+            while pages < 2560:
                 written = libc.write(into, ctypes.c_void_p(address), 4096)
                 if written <= 0:
                     break
