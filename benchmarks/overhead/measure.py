@@ -8,10 +8,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
+_TICK = os.sysconf("SC_CLK_TCK")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,9 @@ class Cost:
 
     began: float  # seconds since 1970
     wall: float  # seconds to its own end
-    cpu: float  # seconds of all processes, those that outlived it included
-    peak: int  # bytes: most of the sum of their proportional set sizes; 0: not asked for
+    cpu: float  # seconds of all processes, those that outlived it and containers included
+    machine: float  # CPU seconds of the whole machine meanwhile: all there is, where nothing else runs
+    peak: int  # bytes: most of the sum of the processes' proportional set sizes; 0: not asked for
     code: int
     out: str
 
@@ -31,18 +35,33 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def run(command: Sequence[str], environment: Mapping[str, str], log: Path, memory: bool = False) -> Cost:
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    memory: bool = False,
+    containers: bool = False,
+) -> Cost:
     """Run it to its end; nothing else may be a child of this process meanwhile.
 
-    Memory is sampled ten times a second, which costs the command a little.
+    Memory and the CPU of containers are sampled ten times a second; the latter counts every container that
+    is there, so there should be no other.
     """
+    before = _containers()
+    over, peaks, used = threading.Event(), [0], dict(before)
     with log.open("wb") as words:
-        began, started = time.time(), time.perf_counter()
+        began, started, busy = time.time(), time.perf_counter(), _machine()
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, env=dict(environment))
-        over, peaks = threading.Event(), [0]
-        sampler = threading.Thread(target=_sample, args=(process.pid, over, peaks))
-        if memory:
-            sampler.start()
+
+        def sample() -> None:
+            while not over.wait(0.1):
+                if memory:
+                    peaks[0] = max(peaks[0], sum(map(_memory, _tree(process.pid))))
+                if containers:
+                    used.update(_containers())
+
+        sampler = threading.Thread(target=sample)
+        sampler.start()
         assert process.stdout is not None
         out = process.stdout.read().decode()
         wall, cpu, code = 0.0, 0.0, 0
@@ -57,14 +76,28 @@ def run(command: Sequence[str], environment: Mapping[str, str], log: Path, memor
                 process.returncode = code
         process.stdout.close()
         over.set()
-        if memory:
-            sampler.join()
-    return Cost(began, wall, cpu, peaks[0], code, out)
+        sampler.join()
+    cpu += sum(seconds - before.get(name, 0.0) for name, seconds in used.items())
+    return Cost(began, wall, cpu, _machine() - busy, peaks[0], code, out)
 
 
-def _sample(root: int, over: threading.Event, peaks: list[int]) -> None:
-    while not over.wait(0.1):
-        peaks[0] = max(peaks[0], sum(map(_memory, _tree(root))))
+def _machine() -> float:
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    user, nice, system, _, _, interrupts, soft = map(int, fields[:7])
+    return (user + nice + system + interrupts + soft) / _TICK
+
+
+def _containers() -> dict[str, float]:
+    """CPU seconds of every Docker container that is there, of both versions of control groups."""
+    found = {}
+    for file in _CGROUPS.glob("cpuacct/docker/*/cpuacct.usage"):
+        with suppress(OSError):
+            found[file.parent.name] = int(file.read_text()) / 1e9
+    for pattern in ("docker/*/cpu.stat", "system.slice/docker-*.scope/cpu.stat"):
+        for file in _CGROUPS.glob(pattern):
+            with suppress(OSError):
+                found[file.parent.name] = int(file.read_text().split()[1]) / 1e6
+    return found
 
 
 def _tree(root: int) -> list[int]:
@@ -72,17 +105,15 @@ def _tree(root: int) -> list[int]:
     while queue:
         pid = queue.pop()
         found.append(pid)
-        try:
+        with suppress(OSError):  # it is over
             for children in Path(f"/proc/{pid}/task").glob("*/children"):
                 queue += map(int, children.read_text().split())
-        except OSError:  # it is over
-            continue
     return found
 
 
 def _memory(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0

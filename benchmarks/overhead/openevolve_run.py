@@ -1,0 +1,31 @@
+"""Runs OpenEvolve on the task, by the Python that has it: `openevolve_run.py FOLDER URL ITERATIONS`."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from openevolve import OpenEvolve
+from openevolve.config import Config
+
+HERE = Path(__file__).parent
+
+
+def main():
+    folder, url, iterations = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    model = {"api_base": url, "api_key": "none", "primary_model": "mutator", "primary_model_weight": 1.0}
+    settings = {
+        "max_iterations": iterations,
+        "random_seed": 1,
+        "llm": model,
+        "evaluator": {"parallel_evaluations": 2, "cascade_evaluation": False},
+    }
+    run = OpenEvolve(
+        str(HERE / "problem" / "program" / "program.py"),
+        str(HERE / "openevolve_evaluator.py"),
+        config=Config.from_dict(settings),
+        output_dir=folder,
+    )
+    asyncio.run(run.run(iterations=iterations))
+
+
+main()
