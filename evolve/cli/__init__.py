@@ -174,8 +174,17 @@ def show(
     variant: Annotated[
         str | None, typer.Argument(metavar="VARIANT", help="An id, its beginning, 'champion' or 'seed'.")
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.svg", help="Draw VARIANT's last duel: its pairs and the evidence."),
+    ] = None,
 ) -> None:
     """What the run found; of a VARIANT: program, scores, promotion."""
+    if picture is not None:
+        from evolve.cli.drawing import draw_duel
+
+        draw_duel(run, variant or "champion", picture)
+        return
     from evolve.cli.looking import show_run, show_variant
 
     if variant is None:

@@ -85,7 +85,8 @@ def claimed(story: Story, unit: str = "") -> Claimed:
             f"the expected share of false promotions in this run is at most {account.alpha:g} (e-LOND)"
         )
     else:
-        guarantee = f"P(any false promotion in this run) <= {account.alpha:g}"
+        spent = sum(duel.level for duel in story.duels.values())
+        guarantee = f"P(any false promotion in this run) <= {account.alpha:g}, {spent:.2g} of it spent so far"
     size = None
     if smallest is not None:
         size = f"a factor of {math.exp(smallest):.3g}" if reading.ratio else f"{smallest:.2g}"

@@ -209,8 +209,8 @@ def _facts(story: Story, trial: Trial) -> Iterator[tuple[str, Text | str]]:
             yield "promoted", Text(replaced + undone, style="note" if undone else "good")
 
 
-def duel_parts(story: Story, duel: Duel, evidence: Evidence) -> Iterator[RenderableType]:
-    """A duel told: how it ended, its pairs as dots, its evidence against the threshold, its check pairs."""
+def ending(duel: Duel) -> str:
+    """How a duel ended, in words."""
     better = "not worse" if duel.reading.margin < 0 else "better"
     ends = {
         None: "still open",
@@ -221,7 +221,12 @@ def duel_parts(story: Story, duel: Duel, evidence: Evidence) -> Iterator[Rendera
         "overtaken": "overtaken: another became champion meanwhile",
         "stopped": "stopped with the run",
     }
-    yield Text.assemble((f"duel {duel.number} against {duel.champion}", "key"), f": {ends[duel.verdict]}")
+    return ends[duel.verdict]
+
+
+def duel_parts(story: Story, duel: Duel, evidence: Evidence) -> Iterator[RenderableType]:
+    """A duel told: how it ended, its pairs as dots, its evidence against the threshold, its check pairs."""
+    yield Text.assemble((f"duel {duel.number} against {duel.champion}", "key"), f": {ending(duel)}")
     path = evidence.path(story, duel)
     gains = duel.gains(story.sign)
     if path:
