@@ -16,7 +16,13 @@ from fitness.gate import CHECK_PAIRS, draw, nonce_of, sealed_claim
 from fitness.problem import Problem
 from fitness.statistics import Reading
 
-CASES_A_JOB = 50  # small enough to spread over workers and to stop between, large enough to cost nothing
+CASES_A_JOB = 50  # at the most: small enough to stop between, large enough to cost nothing
+JOBS_A_WORKER = 8  # rather more than fewer: at the end the workers wait for the last one
+LANDING_JOBS = (
+    1.5  # that a worker still has when the search ends; a child that takes longer waits for a resume
+)
+DUEL_SHARE = 0.05  # of a budget, for one duel after the search
+SAFETY = 1.1  # of a measured time, as the machine may be busier by then
 
 
 def run_cases(
@@ -25,7 +31,7 @@ def run_cases(
     """Jobs of many cases, each spread over the workers; None: somebody wants to stop."""
     parts: list[tuple[int, Job]] = []
     for n, whole in enumerate(wholes):
-        size = max(1, min(CASES_A_JOB, -(-len(whole.cases) // (2 * executor.workers))))
+        size = max(1, min(CASES_A_JOB, -(-len(whole.cases) // (JOBS_A_WORKER * executor.workers))))
         cuts = range(0, len(whole.cases), size)
         parts += [(n, replace(whole, cases=whole.cases[at : at + size])) for at in cuts]
 
@@ -99,22 +105,32 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
 
 
 def reserve(problem: Problem, workers: int, budget: Budget) -> Callable[[History, bool], float]:
-    """Seconds to keep for the check pairs and the sealed claim, and (where asked) for one more duel."""
+    """Seconds to keep for what must still be done when the search is over, by what it took so far.
+
+    That is the sealed claim and, where a duel is open, its check pairs; with `duels` also the pairs that the
+    longest open duel may still ask for, and the children under way.
+    """
+    pair = 2 if problem.resource is None else TURNS
 
     def seconds(history: History, duels: bool) -> float:
         if budget.seconds is None or history.start is None or history.champion is None:
             return 0.0
-        case = max(history.variants[id].seconds_a_case for id in {history.seed, history.champion})
+        seed, cost = history.seed, history.seconds_a_case
+        landing = LANDING_JOBS * problem.search_cases * cost(history.champion) if duels else 0.0
         if problem.claim == "artifact":
-            return 0.2
-        pair = 2 if problem.resource is None else TURNS
-        sealed = (pair if history.champion != history.seed else 1) * problem.sealed_cases * case
-        check = pair * CHECK_PAIRS * case
-        duel = (
-            min(pair * history.start.measured["n_max"] * case, 0.05 * budget.seconds * workers)
-            if duels
-            else 0.0
-        )
-        return 0.3 + 1.15 * (sealed + check + duel) / workers
+            return 0.2 + landing
+        most = owed = 0.0
+        for duel in history.open_duels.values():  # its challenger may be the champion by then
+            a_pair = pair / 2 * (cost(duel.challenger) + cost(duel.champion))
+            sealed = pair / 2 * problem.sealed_cases * (cost(duel.challenger) + cost(seed))
+            most = max(most, sealed + (CHECK_PAIRS - (duel.checks or 0)) * a_pair)
+            if duel.checks is None:
+                owed = max(owed, (history.start.measured["n_max"] - duel.pairs) * a_pair)
+        proven = history.champion != seed
+        sealed = problem.sealed_cases * (cost(seed) + (cost(history.champion) if proven else 0.0))
+        most = max(most, sealed * (pair / 2 if proven else 1))
+        if duels:
+            most += min(owed, DUEL_SHARE * budget.seconds * workers)
+        return 0.3 + landing + SAFETY * most / workers
 
     return seconds

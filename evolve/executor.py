@@ -144,7 +144,10 @@ class LocalExecutor:
         self._first.set()
         while (order := self._take(n)) is not None:
             try:
-                evaluation = self._fitness(n).evaluate(order.job)
+                fitness = self._fitness(n)
+                _ = fitness.level  # once it is ready: what a start takes is no job's cost
+                began = time.monotonic()
+                evaluation = fitness.evaluate(order.job)
             except RunError as error:
                 self._failed(order, n, error)
             except BaseException as error:  # handed to whoever waits; a thread has nobody to raise to
@@ -152,9 +155,8 @@ class LocalExecutor:
             else:
                 with self._change:
                     self._worked, self._blamed = True, 0
-                if order.survived:
-                    evaluation = replace(evaluation, survived=tuple(order.survived))
-                order.future.set_result(evaluation)
+                busy = round(time.monotonic() - began, 6)
+                order.future.set_result(replace(evaluation, busy=busy, survived=tuple(order.survived)))
 
     def _fitness(self, n: int) -> Fitness:
         if n not in self._fitnesses:

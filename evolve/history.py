@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from statistics import median
 
 from evolve.types import Evaluation, Event, Failure, Json, Trial, Verdict
 
@@ -23,6 +24,8 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Json]:
         record["feedback"] = evaluation.feedback
     if evaluation.constrained:
         record["constrained"] = {metric: list(values) for metric, values in evaluation.constrained.items()}
+    if evaluation.busy:
+        record["busy"] = evaluation.busy
     if evaluation.survived:
         record["survived"] = list(evaluation.survived)
     return record
@@ -52,7 +55,14 @@ def evaluation_of(measured: Mapping[str, Json]) -> Evaluation | None:
     survived = tuple(measured.get("survived", ()))
     constrained = {metric: tuple(values) for metric, values in measured.get("constrained", {}).items()}
     return Evaluation(
-        scores, failures, seconds, metrics, feedback, constrained=constrained, survived=survived
+        scores,
+        failures,
+        seconds,
+        metrics,
+        feedback,
+        constrained=constrained,
+        survived=survived,
+        busy=measured.get("busy", 0.0),
     )
 
 
@@ -83,6 +93,20 @@ def trial_of(event: Event, sign: int) -> Trial:
     )
 
 
+RECENT = 15  # children whose time tells how busy the machine is
+MOST_BUSIER = 2.0  # than when a program was measured; beyond, the children are just dearer
+
+
+@dataclass(slots=True)
+class OpenDuel:
+    """A duel under way, as far as it must be paid for."""
+
+    challenger: str
+    champion: str
+    pairs: int = 0  # so far
+    checks: int | None = None  # check pairs so far; None: nothing is decided
+
+
 class History:
     """Folds events; holds small facts alone, so that a long run stays small in memory."""
 
@@ -103,6 +127,9 @@ class History:
         self.variants: dict[str, Trial] = {}  # evaluated ones; without what only a listener needs
         self.trees: dict[str, str] = {}  # tree -> variant id: nothing is evaluated twice
         self.promotions = 0
+        self.open_duels: dict[int, OpenDuel] = {}
+        self._latest: dict[str, float] = {}  # variant -> seconds a case in its newest batch of pairs
+        self._recent: deque[float] = deque(maxlen=RECENT)  # seconds a case of the newest children
         self.duel_gains: dict[str, float] = {}  # promoted variant -> mean gain on its check pairs
         self.sealed: Event | None = None  # the last opening
         self.openings = 0
@@ -136,9 +163,15 @@ class History:
                 self._pay(event.decision["trial"], event.measured.get("usd", 0.0))
             case "trial":
                 return self._trial(event)
+            case "duel_open":
+                challenger, champion = event.decision["challenger"], event.decision["champion"]
+                self.open_duels[event.decision["duel"]] = OpenDuel(challenger, champion)
             case "duel_batch":
                 self._count(event.measured["ran"], event.decision["count"])
+                self._duel_batch(event)
             case "promotion":
+                if (duel := self.open_duels.get(event.decision["duel"])) is not None:
+                    duel.checks = 0
                 self.promotions += 1
                 self.champion = event.decision["variant"]
                 self.champion_moved = event.index
@@ -146,8 +179,10 @@ class History:
                 self.promotions -= 1
                 self.champion = event.decision["champion"]
                 self.champion_moved = event.index
-            case "duel_close" if event.decision["verdict"] == "promoted" and event.variant:
-                self.duel_gains[event.variant] = event.measured["duel_gain"]
+            case "duel_close":
+                self.open_duels.pop(event.decision["duel"], None)
+                if event.decision["verdict"] == "promoted" and event.variant:
+                    self.duel_gains[event.variant] = event.measured["duel_gain"]
             case "sealed":
                 self.sealed = event
                 self.openings += 1
@@ -155,6 +190,27 @@ class History:
             case _:
                 pass
         return None
+
+    def seconds_a_case(self, variant: str) -> float:
+        """Of a worker's time, as measured last; more where the newest children tell of a busier machine."""
+        known = self._latest.get(variant)
+        if known is None:
+            evaluation = self.variants[variant].evaluation
+            known = evaluation.worker_seconds_a_case if evaluation else 0.0
+        return max(known, min(median(self._recent), MOST_BUSIER * known)) if self._recent else known
+
+    def _duel_batch(self, event: Event) -> None:
+        decision = event.decision
+        duel = self.open_duels.get(decision["duel"])
+        if duel is None:
+            return  # it was under way when its duel was overtaken
+        if duel.checks is None:
+            duel.pairs += decision["count"]
+        else:
+            duel.checks += decision["count"]
+        for side, seconds in event.measured.get("seconds", {}).items():
+            if side in ("challenger", "champion"):
+                self._latest[getattr(duel, side)] = seconds
 
     def _trial(self, event: Event) -> Trial:
         trial = trial_of(event, self.sign)
@@ -170,6 +226,8 @@ class History:
             self.trees[event.decision["tree"]] = trial.variant
             if trial.evaluation is not None:
                 self.champion = self.champion or trial.variant
+                if trial.verdict == "evaluated":
+                    self._recent.append(trial.evaluation.worker_seconds_a_case)
                 self.variants[trial.variant] = _slim(trial, trial.evaluation)
         return trial
 
@@ -191,6 +249,7 @@ def _slim(trial: Trial, evaluation: Evaluation) -> Trial:
         (trial.seconds_a_case,),
         evaluation.metrics,
         evaluation.feedback,
+        busy=evaluation.busy or sum(evaluation.seconds),
     )
     return Trial(
         trial.index,

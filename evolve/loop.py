@@ -104,6 +104,7 @@ class Search:
         self.replayed = -1  # index of the last event of earlier sessions
         self._unheard: list[Event] = []
         self._next = 0  # index of the next trial
+        self._late = False  # there was no time left to end a duel
         self._trees: set[str] = set()  # of the children under way
 
     # ------------------------------------------------------------------------------ what is known
@@ -365,6 +366,7 @@ class Search:
             "count": len(batch.cases),
         }
         measured: dict[str, Json] = {**scores, "ran": ran}
+        measured["seconds"] = {side: round(_seconds_a_case(each), 6) for side, each in duel.sides()}
         if failed:
             measured["survived"] = failed
             measured["retries"] = {side: len(failed.get(side, ())) for side in ("challenger", "champion")}
@@ -387,8 +389,10 @@ class Search:
     ) -> None:
         """Append an event and tell everybody inside; listeners hear of it with `sync`."""
         timed = {**(measured or {}), "elapsed": self.parts.clock()}
-        if self._out_of_time():
-            timed["late"] = True  # the gate opens no duel after it: there is no time left to end one
+        # once duels were stopped for time, there may be time again for children, but not to prove one
+        self._late = self._late or self._out_of_time()
+        if self._late:
+            timed["late"] = True  # the gate opens no duel after it
         self._tell(self.parts.ledger.append(kind, decision, timed, variant=variant, files=files or None))
         if kind not in GATE_KINDS:
             self._judge()
@@ -416,3 +420,10 @@ class Search:
             for listener in self.parts.listeners:
                 listener.tell(event)
         self._unheard.clear()
+
+
+def _seconds_a_case(evaluation: Evaluation) -> float:
+    """Of a worker's time for one run."""
+    if evaluation.rival is None:
+        return evaluation.worker_seconds_a_case
+    return sum(evaluation.seconds) / len(evaluation.seconds)

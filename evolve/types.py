@@ -188,11 +188,17 @@ class Evaluation:
     constrained: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # metric -> raw, a case each
     rival: Evaluation | None = None  # of the job's second program, if it had one
     survived: tuple[str, ...] = ()  # what the machinery failed with, before another worker did it
+    busy: float = 0.0  # seconds that a worker had with all of it, machinery included; 0: not measured
 
     @property
     def failed(self) -> bool:
         """A variant failed if no case was scored."""
         return all(failure is not None for failure in self.failures)
+
+    @property
+    def worker_seconds_a_case(self) -> float:
+        """What a case costs: of a worker's time where that was measured, else of the program's."""
+        return (self.busy or sum(self.seconds)) / len(self.scores)
 
     @property
     def mean(self) -> float:
