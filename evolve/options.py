@@ -1,0 +1,27 @@
+"""What is asked of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evolve.types import ANY_WALLS, Walls
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line, or a caller, asks of a run. None: the default, or no limit."""
+
+    problem: str  # folder, or name in the gallery
+    to: Path | None = None  # the run's repository; runs/PROBLEM-SEED.git
+    trials: int | None = None
+    seconds: float | None = None
+    usd: float | None = None
+    workers: int | None = None  # one a core
+    seed: int = 0
+    models: tuple[str, ...] = ()  # as LiteLLM names them
+    operators: tuple[str, ...] | None = None
+    population: str | None = None
+    walls: Walls = ANY_WALLS
+    baseline: str | None = None
+    fork: bool = False

@@ -1,0 +1,133 @@
+"""One session of a run: put together from what was asked for, searched, its sealed draws opened, told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from evolve.budget import Budget, Clock
+from evolve.claim import open_sealed, reserve
+from evolve.landing import Landing
+from evolve.loop import Parts, Search, search
+from evolve.operators import create as create_operators
+from evolve.operators.portfolio import Portfolio
+from evolve.operators.rewrite import Rewrite
+from evolve.operators.territory import Territory
+from evolve.options import RunOptions
+from evolve.place import find_place
+from evolve.result import summary, totals
+from evolve.start import Session, begin, inspect_seed
+from evolve.stopping import STOPPED, Stop
+from evolve.types import BadInput, Executor, Gate, Json, Listener, Operator
+from fitness.gate import DuelGate, OpenGate
+from fitness.problem import Problem
+from populations import create as create_population
+from populations.ledger import GitLedger
+
+BASELINES = {"best-of-n": "best-of-n", "random": "random", "hill-climb": "hill-climb"}  # -> population
+
+
+def run_path(options: RunOptions, problem: Problem) -> Path:
+    """Where the run is kept."""
+    name = "-".join(filter(None, (problem.name, options.baseline, str(options.seed))))
+    path = options.to or Path("runs") / name
+    return path if path.suffix == ".git" else path.with_name(path.name + ".git")
+
+
+def play(
+    options: RunOptions,
+    problem: Problem,
+    clock: Clock,
+    executor: Executor,
+    stop: Stop,
+    listeners: Sequence[Listener],
+) -> dict[str, Json]:
+    """Put a run together, let it search, open the sealed draws, say what came out; see `evolve.run.run`."""
+    operators = create_operators(options.operators, problem, options.models)
+    session = _session(options, problem, clock, executor, operators)
+    population = create_population(options.population or BASELINES.get(options.baseline or "", "elite"))
+    place = find_place(run_path(options, problem), problem, options.seed, session.rule, options.fork)
+    new, inspected = len(place.begun) < 2, None
+    if new and (inspected := inspect_seed(session, stop)) is None:
+        raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
+    with (
+        GitLedger.open_or_create(place.path) as ledger,
+        closing(Landing(ledger.folder / "landed")) as landing,
+    ):
+        if inspected is not None:
+            begin(ledger, place.begun, session, inspected, place.forked)
+        gate: Gate = OpenGate() if session.rule == "open" else DuelGate()
+        parts = Parts(
+            ledger=ledger,
+            executor=executor,
+            population=population,
+            selector=Portfolio(operators),
+            operators=operators,
+            gate=gate,
+            territory=Territory(problem.seed_files, problem.editable),
+            budget=session.budget,
+            seed=options.seed,
+            search_cases=session.search_cases,
+            artifact=problem.claim == "artifact",
+            sized=problem.margin > 0,
+            in_turn=problem.resource is not None,
+            session=None if new else session.measured(),
+            landing=landing,
+            clock=clock,
+            listeners=listeners,
+            stop=stop,
+            reserve=reserve(problem, executor.workers, session.budget),
+        )
+        ended = search(parts)
+        reason = _end(ended, problem, stop)
+        ledger.flush()
+        sandbox = str(ended.history.session["sandbox"])  # as the last session recorded it
+        return summary(ledger, gate, ended.history, reason, sandbox)
+
+
+def _session(
+    options: RunOptions, problem: Problem, clock: Clock, executor: Executor, operators: Mapping[str, Operator]
+) -> Session:
+    """What was asked for, as the run's first event will tell it. Raises BadInput where it cannot be."""
+    if options.usd is not None:
+        unpriced = [model for model, price in _prices(operators).items() if price is None]
+        if unpriced:  # a budget in dollars could not bound it
+            got = f"{', '.join(unpriced)}, which LiteLLM has no price for"
+            raise BadInput("--usd", "models whose price is known (or --trials, --seconds instead)", got)
+    return Session(
+        problem=problem,
+        seed=options.seed,
+        rule="open" if options.baseline == "hill-climb" else "duel",
+        executor=executor,
+        budget=Budget(options.trials, options.seconds, options.usd),
+        settings={
+            "budget": {"trials": options.trials, "seconds": options.seconds, "usd": options.usd},
+            "operators": list(operators),
+            "models": list(options.models),
+            "population": options.population,
+            "baseline": options.baseline,
+            "sandbox": options.walls.kind,
+            "runtime": options.walls.runtime,
+        },
+        prices=partial(_prices, operators),
+        clock=clock,
+    )
+
+
+def _prices(operators: Mapping[str, Operator]) -> dict[str, Json]:
+    """What each model that an operator asks costs."""
+    asking = [operator for operator in operators.values() if isinstance(operator, Rewrite)]
+    return {name: price and price._asdict() for each in asking for name, price in each.prices.items()}
+
+
+def _end(ended: Search, problem: Problem, stop: Stop) -> str | None:
+    """Open the sealed draws of a run whose budget is spent, write down that it stopped, and say why."""
+    if ended.reason not in STOPPED.values() and problem.claim != "artifact":
+        open_sealed(ended, problem, stop)
+    reason = stop() or ended.reason
+    if ended.history.last > ended.replayed:
+        ended.append("stop", {"reason": reason}, totals(ended.history))
+        ended.sync()
+    return reason
