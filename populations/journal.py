@@ -24,6 +24,11 @@ def read(folder: Path) -> list[bytes]:
     return [record for _, records, _ in _segments(folder) for record in records]
 
 
+def first(folder: Path) -> int | None:
+    """Number of the first event that the journal may still hold; None: there is no journal."""
+    return min((int(path.name) for path in folder.glob("[0-9]" * 12)), default=None)
+
+
 class Journal:
     """The journal open for writing."""
 

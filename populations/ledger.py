@@ -160,6 +160,20 @@ class GitLedger:
         """Where a run keeps what is not git's: the journal, and caches that may be deleted."""
         return self._git_dir / repository.OURS
 
+    @property
+    def written(self) -> int:
+        """How many events are in git; the rest is in the journal."""
+        return self._in_git
+
+    @property
+    def settled(self) -> int:
+        """How many events git has for good, names and all; of a clone, every one.
+
+        Those after may be only in the journal, or the writer was killed between two moves of git's names.
+        """
+        first = journal.first(self.folder / "journal")
+        return self._total if first is None else first
+
     def position(self, commit: str) -> int | None:
         """Index of the event in git whose commit has this hash, or one that begins so; None: of none."""
         found = (n for n, known in enumerate(self._commits[: self._in_git]) if known.startswith(commit))

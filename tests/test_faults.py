@@ -242,6 +242,39 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(problem: Path, tmp_path: Pa
         subprocess.run([sys.executable, "-m", "evolve", "verify", str(at)], check=True, capture_output=True)
 
 
+def test_a_kill_between_two_moves_of_git_is_named_and_mended(problem: Path, tmp_path: Path) -> None:
+    at = tmp_path / "run.git"
+    evolve = [sys.executable, "-m", "evolve"]
+    command = [*evolve, "run", str(problem), "--to", str(at), "--workers", "2", "--baseline", "hill-climb"]
+    command += ["--operators", "evolve.doubles.Nudge", "--sandbox", "none", "--i-trust-the-programs"]
+
+    def git(*arguments: str) -> list[str]:
+        done = subprocess.run(["git", "-C", str(at), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.split()
+
+    def verify() -> tuple[int, str]:
+        done = subprocess.run([*evolve, "verify", str(at)], capture_output=True, text=True)
+        return done.returncode, done.stdout
+
+    with subprocess.Popen([*command, "--trials", "5000"], stderr=subprocess.DEVNULL) as running:
+        while not at.exists() or len(git("tag")) < 2:
+            assert running.poll() is None
+            time.sleep(0.1)
+        running.kill()
+    time.sleep(1)  # for its git to be gone
+    first, last = git("tag")[0], git("tag")[-1]
+    git("tag", "-d", last)
+    git("update-ref", "refs/heads/champion", git("rev-parse", f"{first}^{{}}")[0])
+    status, said = verify()
+    assert status == 0 and "killed between two moves" in said and "refs/heads/champion" in said, said
+    git("update-ref", "refs/heads/champion", git("rev-parse", "events^2")[0])
+    assert verify()[0] == 1, "a place where it never was is no kill's doing"
+    subprocess.run([*command, "--trials", "1"], capture_output=True, check=True)
+    assert last in git("tag")
+    status, said = verify()
+    assert status == 0 and "killed" not in said
+
+
 def events(at: Path) -> list[Event]:
     """Of the run as anybody sees it now."""
     with suppress(BadInput), GitLedger.read(at) as ledger:

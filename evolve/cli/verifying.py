@@ -44,18 +44,25 @@ def verify(run: str, head: str | None, rerun: int, folder: Path | None, walls: W
             f"{len(events):,} events, {kinds.count('trial'):,} trials, {kinds.count('duel_open')} duels, "
             f"{kinds.count('promotion')} promotions"
         )
+        if journaled := len(events) - ledger.written:
+            out.print(f"{journaled:,} of the events are in the journal only, until the run goes on")
         out.print(f"decision digest {digest_of(events)}", soft_wrap=True)
+        refs, late = _refs(ledger, events)
         checks = {
             "every level, e-value, decision and claim follows from the scores": _decisions(events),
             "the start is what its recorded problem demands": _origin(ledger, events),
             "every total is the sum of its parts": _totals(events),
             "every object has the hash that names it": _objects(ledger),
             "every variant holds the program and the parents of its trial": _variants(ledger, events),
-            "the champion and the promotions' tags are those of the events": _refs(ledger, events),
+            "the champion and the promotions' tags are those of the events": refs,
         }
         if head is not None:
             checks["the given head is in this history"] = _head(ledger, head)
         wrong = sum(_report(out, what, found) for what, found in checks.items())
+        if late:
+            killed = "the run was killed between two moves of git's names; going on with it mends them"
+            out.print(Text(f"- {killed}", style="note"), soft_wrap=True)
+            out.lines("    " + one_line(line) for line in late)
         exact, uncompared = bool(events) and events[0].decision.get("claim") == "artifact", 0
         if problem is not None:
             done = [evaluations(ledger, events, problem, rerun, walls)]
@@ -134,7 +141,7 @@ def _variants(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
         for side in ("challenger", "champion")
         if side in event.decision
     }
-    for event in events:
+    for event in events[: ledger.written]:
         id = event.decision.get("variant")
         if event.kind != "trial" or id is None:
             continue
@@ -208,27 +215,42 @@ def _totals(events: Sequence[Event]) -> list[str]:
     return wrong
 
 
-def _refs(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
-    """The names that people look at: the branch `champion`, the tags of the promotions that stand."""
+def _refs(ledger: GitLedger, events: Sequence[Event]) -> tuple[list[str], list[str]]:
+    """The names that people look at: the branch `champion`, the tags of the promotions that stand.
+
+    Those that are wrong, and those that are only late or early: git moves one name after the other, and a run
+    that was killed between two of them mends that when it goes on.
+    """
     _, rows = _git(ledger, "for-each-ref", "--format=%(refname) %(objectname) %(*objectname)")
     refs = {name: commits[-1] for name, *commits in map(str.split, rows)}
     own = repository.EVENTS in refs
     champion = repository.CHAMPION if own else CLONED_CHAMPION
     last = ledger.position(refs.get(repository.EVENTS if own else repository.CLONED_EVENTS, "none"))
     if last is None:
-        return []  # a run that is being written: its names have moved on
-    facts, commits = Facts(), ledger.variants()
-    for event in events[: last + 1]:
+        return [], []  # a run that is being written: its names have moved on
+    facts, commits, settled = Facts(), ledger.variants(), ledger.settled
+    expected: dict[str, str] = {}
+    lately: list[dict[str, str]] = []  # where the names were, or were to be, when it was killed
+    for event in events:
+        before = facts.champion, len(facts.proofs)
         facts.tell(event)
-    expected = {f"refs/tags/{name}": commits[proof.variant] for name, proof in facts.proofs.items()}
-    if facts.champion is not None:
-        expected[champion] = commits[facts.champion]
+        changed = before != (facts.champion, len(facts.proofs))
+        if event.index == last or event.index == settled - 1 or (changed and event.index >= settled):
+            names = {f"refs/tags/{name}": commits[proof.variant] for name, proof in facts.proofs.items()}
+            if facts.champion is not None:
+                names[champion] = commits[facts.champion]
+            lately.append(names)
+            if event.index == last:
+                expected = names
     found = {name: at for name, at in refs.items() if name == champion or name.startswith(PROMOTIONS)}
-    return [
-        f"{name}: expected {expected.get(name, 'none')}, found {found.get(name, 'none')}"
-        for name in sorted(expected.keys() | found.keys())
-        if expected.get(name) != found.get(name)
-    ]
+    wrong: list[str] = []
+    late: list[str] = []
+    for name in sorted(expected.keys() | found.keys()):
+        due, at = expected.get(name, "none"), found.get(name, "none")
+        if due != at:
+            explained = settled <= last and any(names.get(name, "none") == at for names in lately)
+            (late if explained else wrong).append(f"{name}: expected {due}, found {at}")
+    return wrong, late
 
 
 def _head(ledger: GitLedger, head: str) -> list[str]:
