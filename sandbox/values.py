@@ -174,7 +174,7 @@ def _decode_array(data: bytes) -> np.ndarray[Any, Any]:
         raise ValueError("array: the header is not that of a bool, int, uint or float array")
     claimed, there = math.prod(shape) * int(size), len(data) - start
     if claimed != there:
-        raise ValueError(f"array: the header claims {claimed} bytes, {there} are there")
+        raise ValueError(f"array: the header claims {_show(claimed)} bytes, {there} are there")
     if letter == "b" and data[start:].strip(b"\x00\x01"):
         raise ValueError("array: a byte that is neither true nor false")
     dtype = np.dtype(f"{order}{letter}{size}")

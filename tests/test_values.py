@@ -236,6 +236,10 @@ def header(text, payload=b""):
         (header("{'descr': '<c8', 'fortran_order': False, 'shape': (1,), }\n", bytes(8)), "the header"),
         (header("{'descr': '<i8', 'fortran_order': False, 'shape': (-1,), }\n", bytes(8)), "the header"),
         (header("{'descr': '<i8', 'fortran_order': False, 'shape': (True,), }\n", bytes(8)), "the header"),
+        (
+            header(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**300}, {10**300}), }}\n"),
+            "claims 80*\\.\\.\\. bytes, 0 are there",
+        ),
         (header("__import__('os').system('true')"), "the header"),
         (header("(" * 2000), "the header"),
         (
