@@ -41,6 +41,7 @@ FailureKind = Literal[
     # of a program, on one case
     "timeout", "out_of_memory", "output_limit", "call_limit", "crash", "unclean",
     "invalid_answer", "out_of_range",
+    "build",  # of a program that has to be built, on all cases
     # of an attempt, before anything was run
     "duplicate", "refused", "no_child", "model",
     # sound workers died of this program
@@ -114,12 +115,23 @@ ANY_WALLS = Walls()
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """What makes a program that can be run of its files, and what that may use."""
+
+    command: tuple[str, ...]  # in the folder of the files
+    seconds: float = 60.0  # wall clock
+    memory_bytes: int = 1 << 30  # a process
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
-    """What runs inside a sandbox: untrusted files, the function to call, the problem's harness."""
+    """What runs inside a sandbox: untrusted files, and the function to call or the command to run."""
 
     files: Files
-    entry: str  # "program.py:select"
+    entry: str = ""  # "program.py:select"; empty where there is a command
     harness: bytes | None = None  # source of harness.py: answer(case, entry, call) -> answer
+    command: tuple[str, ...] = ()  # any language: the case as JSON on its stdin, the answer on its stdout
+    build: Build | None = None  # before the command is run
 
 
 @dataclass(frozen=True, slots=True)

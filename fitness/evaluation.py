@@ -26,7 +26,6 @@ from evolve.types import (
     Job,
     Json,
     Outcome,
-    Program,
     Sandbox,
 )
 from fitness.problem import Problem
@@ -65,7 +64,7 @@ class ProblemFitness:
         made = [self._case(key) for key in job.cases]
         cases, visible = [case for case, _ in made], [shown for _, shown in made]
         calls = _Calls(self._rules, cases) if self._rules.handlers else None
-        program = Program(job.files, problem.entry, problem.harness)
+        program = problem.program(job.files)
         outcomes = self._sandbox.run(program, visible, problem.limits, calls.handle if calls else None)
         judged = [
             self._judged(case, outcome, calls, position)
@@ -104,7 +103,7 @@ class ProblemFitness:
             failure = Failure("timeout", f"{TIMEOUTS} times in a row: the rest was not tried")
             return self._failed(failure), Outcome(None, failure)
         calls = _Calls(self._rules, [case]) if self._rules.handlers else None
-        program = Program(files, self._problem.entry, self._problem.harness)
+        program = self._problem.program(files)
         call = calls.handle if calls else None
         start = time.monotonic()
         (outcome,) = self._sandbox.run(program, [visible], self._problem.limits, call)

@@ -15,6 +15,7 @@ import sys
 from evolve.types import EvolveError, Json, Walls
 from fitness import wire
 from fitness.evaluation import ProblemFitness
+from fitness.problem import Problem
 from sandbox import open_sandbox
 from sandbox.launch import Setup
 
@@ -50,13 +51,25 @@ def _open(setup: Json) -> ProblemFitness:
     problem = wire.unpack_problem(setup["problem"])
     if setup["core"] is not None:
         os.sched_setaffinity(0, {setup["core"]})  # a process sandbox inherits it
-    holds = Setup(problem.packages, problem.limits.memory_bytes, core=setup["core"])
-    sandbox = open_sandbox(Walls(**setup["walls"]), holds)
+    sandbox = open_sandbox(Walls(**setup["walls"]), _needs(problem, setup["core"]))
     try:
         return ProblemFitness(problem, sandbox)
     except EvolveError:
         sandbox.close()
         raise
+
+
+def _needs(problem: Problem, core: int | None) -> Setup:
+    first = [words[0] for words in (problem.build, problem.command) if words]
+    return Setup(
+        problem.packages,
+        max(problem.limits.memory_bytes, problem.build_memory_bytes if problem.build else 0),
+        core=core,
+        image=problem.image,
+        processes=problem.processes,
+        native=bool(problem.command),
+        commands=tuple(name for name in first if "/" not in name),
+    )
 
 
 def _end_with_parent() -> None:

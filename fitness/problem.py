@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from evolve.types import BadInput, Claim, Files, Limits
+from evolve.types import BadInput, Build, Claim, Files, Limits, Program
 from fitness.constraints import Constraint
 from fitness.nearest import one_of
 from fitness.presets import PRESETS, PresetName
@@ -38,7 +38,13 @@ class Problem:
     packages: tuple[str, ...]  # importable inside the sandbox and by evaluate.py, besides numpy
     editable: tuple[str, ...]  # globs over the program's paths; `*` crosses folders
     best_known: float | None  # never shown to a mutator
-    entry: str  # "program.py:select"
+    entry: str  # "program.py:select"; empty where there is a command
+    command: tuple[str, ...]  # reads the case on stdin, writes the answer on stdout; empty: Python's entry
+    build: tuple[str, ...]  # run before, once a program; empty: nothing is to be built
+    build_seconds: float
+    build_memory_bytes: int
+    image: str | None  # of the container; None: the project's own
+    processes: bool  # a Python program may start processes
     limits: Limits
     constraints: tuple[Constraint, ...]  # what a better program must not lose
     search_cases: int
@@ -63,6 +69,11 @@ class Problem:
         """Source of harness.py, if the problem has one."""
         return self.documents.get("harness.py")
 
+    def program(self, files: Files) -> Program:
+        """These files as what a sandbox runs."""
+        build = Build(self.build, self.build_seconds, self.build_memory_bytes) if self.build else None
+        return Program(files, self.entry, self.harness, self.command, build)
+
 
 def load(problem: str | Path) -> Problem:
     """Read a problem by its folder or, from any working directory, by its name in the gallery.
@@ -82,8 +93,10 @@ def load(problem: str | Path) -> Problem:
         name.removeprefix("program/"): documents[name] for name in documents if name.startswith("program/")
     }
     entry_file = table.program.entry.partition(":")[0]
-    if entry_file not in seed_files:
+    if entry_file and entry_file not in seed_files:
         raise BadInput("problem.toml: program.entry", "a file in program/", entry_file)
+    if table.program.command and "harness.py" in documents:
+        raise BadInput("harness.py", "none beside program.command, which no harness can call", "a file")
     if not any(fnmatchcase(path, glob) for path in seed_files for glob in table.editable):
         raise BadInput(
             "problem.toml: editable", "globs that match a file in program/", str(list(table.editable))
@@ -103,7 +116,13 @@ def load(problem: str | Path) -> Problem:
         editable=table.editable,
         best_known=table.best_known,
         entry=table.program.entry,
-        limits=Limits(**table.limits.model_dump()),
+        command=table.program.command,
+        build=table.program.build,
+        build_seconds=table.limits.build_seconds,
+        build_memory_bytes=table.limits.build_memory_bytes,
+        image=table.program.image,
+        processes=table.program.processes,
+        limits=Limits(**table.limits.model_dump(exclude={"build_seconds", "build_memory_bytes"})),
         constraints=tuple(
             Constraint(
                 each.metric,

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from evolve.types import BadInput, Claim, Limits
+from evolve.types import BadInput, Build, Claim, Limits
 from fitness.nearest import one_of
 from fitness.presets import PresetName
 from fitness.problem import Resource
@@ -26,14 +26,18 @@ class _Strict(BaseModel):
 
 
 # TOML has arrays only; tuples are what frozen data holds.
-_DEFAULT = Limits()
+_DEFAULT, _DEFAULT_BUILD = Limits(), Build(())
+_MOST_OUTPUT = 8 << 20  # bytes that a command may print: a file in the sandbox until then
 _Pair: Any = Field(default=None, strict=False, min_length=2, max_length=2)
+_Command: Any = Field(default=(), strict=False, min_length=1)
 
 
 class _Program(_Strict):
-    entry: str
-    build: str | None = None
-    command: str | list[str] | None = None
+    entry: str = ""
+    build: tuple[str, ...] = _Command
+    command: tuple[str, ...] = _Command
+    image: str | None = None
+    processes: bool = False
 
 
 class _Limits(_Strict):
@@ -41,6 +45,8 @@ class _Limits(_Strict):
     memory_bytes: int = Field(default=_DEFAULT.memory_bytes, ge=1 << 24)
     output_bytes: int = Field(default=_DEFAULT.output_bytes, ge=1)
     calls: int = Field(default=_DEFAULT.calls, ge=0)
+    build_seconds: float = Field(default=_DEFAULT_BUILD.seconds, gt=0)
+    build_memory_bytes: int = Field(default=_DEFAULT_BUILD.memory_bytes, ge=1 << 24)
 
 
 class _Cases(_Strict):
@@ -115,6 +121,8 @@ def _bad_key(detail: ErrorDetails) -> BadInput:
         case "literal_error":
             return BadInput(where, str(detail["ctx"]["expected"]), got)
         case "tuple_type" | "too_short" | "too_long":
+            if keys[-1] in ("build", "command"):
+                return BadInput(where, 'an array of words: ["./solver"]', got)
             return BadInput(where, "an array [low, high]" if "range" in where else "an array", got)
         case _:
             expected = detail["msg"].removeprefix("Input should be ").replace("a valid integer", "an integer")
@@ -138,13 +146,7 @@ def _check(table: Table) -> None:
     at = "problem.toml: "
     if not re.fullmatch(NAME, table.name):
         raise BadInput(at + "name", "letters, digits, _ and - (it names runs)", repr(table.name))
-    if not re.fullmatch(r"[^:]+\.py:[A-Za-z_]\w*", table.program.entry):
-        raise BadInput(at + "program.entry", '"file.py:function"', repr(table.program.entry))
-    for key in ("build", "command"):
-        if getattr(table.program, key) is not None:
-            raise BadInput(
-                at + f"program.{key}", "a Python program, which needs neither build nor command", key
-            )
+    _check_program(table)
     for package in table.packages:
         if not re.fullmatch(r"[A-Za-z_]\w*", package):
             raise BadInput(at + "packages", "names as they are imported", repr(package))
@@ -190,6 +192,33 @@ def _check_symmetric(where: str, pair: Pair) -> None:
     low, high = pair
     if not (high > 0 and low == -high):
         raise BadInput(where, "[-x, x] with x > 0", str([low, high]))
+
+
+def _check_program(table: Table) -> None:
+    """A function of Python, or a command of any language."""
+    at, program = "problem.toml: program.", table.program
+    if not program.command:
+        if program.build:
+            raise BadInput(at + "command", 'what is run after the build: ["./solver"]', "none")
+        if not program.entry:
+            raise BadInput(at + "entry", '"file.py:function", or a command for another language', "neither")
+        if not re.fullmatch(r"[^:]+\.py:[A-Za-z_]\w*", program.entry):
+            raise BadInput(at + "entry", '"file.py:function"', repr(program.entry))
+        return
+    if program.entry:
+        raise BadInput(at + "entry", "an entry for Python or a command for any language", "both")
+    if program.processes:
+        raise BadInput(at + "processes", "nothing beside a command, which may start processes", "true")
+    for key in ("build", "command"):
+        if not all(word and "\0" not in word for word in getattr(program, key)):
+            raise BadInput(at + key, "words that are not empty", str(list(getattr(program, key))))
+    limits = table.limits
+    if limits.calls:
+        expected = "0 beside program.command: only a Python harness can make calls"
+        raise BadInput("problem.toml: limits.calls", expected, str(limits.calls))
+    if limits.output_bytes > _MOST_OUTPUT:
+        expected = f"at most {_MOST_OUTPUT} beside program.command"
+        raise BadInput("problem.toml: limits.output_bytes", expected, str(limits.output_bytes))
 
 
 def _check_resource(table: Table) -> None:

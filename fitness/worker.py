@@ -76,11 +76,13 @@ class Worker:
         except OSError as error:
             raise self._dead("a job") from error
         # no program alone can pass this: whoever does is the machinery
-        cases, limits = len(job.cases), self._problem.limits
-        seconds = most_seconds(limits, cases) + cases * SCORE_SECONDS
+        cases, limits, command = len(job.cases), self._problem.limits, bool(self._problem.command)
+        seconds = most_seconds(limits, cases, command) + cases * SCORE_SECONDS
         if self._problem.resource is not None:  # each run by itself, and in turn with a rival's
             runs = cases * (1 if job.rival is None else TURNS)
-            seconds = runs * (most_seconds(limits, 1) + SCORE_SECONDS)
+            seconds = runs * (most_seconds(limits, 1, command) + SCORE_SECONDS)
+        if self._problem.build:
+            seconds += self._problem.build_seconds * (1 if job.rival is None else 2)
         seconds += self._slack
         return wire.unpack_evaluation(self._receive(seconds, f"a job of {len(job.cases)} cases"))
 

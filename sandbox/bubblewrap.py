@@ -35,8 +35,10 @@ def find() -> Path:
 def start(setup: Setup) -> Server:
     """Start a fork server inside bubblewrap. Raises SandboxUnavailable where namespaces are not to be had."""
     bwrap = str(find())
+    visible.require_commands(setup.commands)
     entries = visible.package_entries(setup.packages)
-    arguments, executable, site = _view(entries)
+    processes = setup.processes or setup.native
+    arguments, executable, site = _view(entries, setup.native)
     root = os.geteuid() == 0
     info_read, info_write = os.pipe()
     block_read, block_write = os.pipe()
@@ -51,9 +53,13 @@ def start(setup: Setup) -> Server:
             walls=True,
             landlock=False,  # a second wall here; the namespaces hold without it
             read=("/",),
-            write=(_JOBS, "/dev/null"),
+            # each job's /dev/shm is a mount, and what a mount hides has no rights
+            write=(_JOBS, "/dev") if processes else (_JOBS, "/dev/null"),
             names=(),
             search=False,
+            processes=processes,
+            native=setup.native,
+            execute=("/",) if processes else (),
         )
         mapping = ["--info-fd", str(info_write), "--userns-block-fd", str(block_read)] if root else []
         return [bwrap, *mapping, *arguments, "--", *python(settings, executable)]
@@ -84,7 +90,7 @@ def _write_maps(pid: int) -> None:
         Path(f"/proc/{pid}/{name}").write_text(f"0 0 1\n1 {first} {_UIDS - 1}\n")
 
 
-def _view(entries: Sequence[Path]) -> tuple[list[str], str, str]:
+def _view(entries: Sequence[Path], tools: bool) -> tuple[list[str], str, str]:
     """Arguments that build the file system of the inside; the interpreter and the packages' folder in it."""
     arguments = [
         "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
@@ -97,6 +103,7 @@ def _view(entries: Sequence[Path]) -> tuple[list[str], str, str]:
         "/usr",
         "/etc",
         "/dev",
+        "/dev/shm",
         _PYTHON,
         f"{_PYTHON}/bin",
         _PACKAGES,
@@ -106,7 +113,7 @@ def _view(entries: Sequence[Path]) -> tuple[list[str], str, str]:
     ):
         arguments += ["--dir", folder]  # parents that bwrap makes by itself are closed to the jobs' users
     hidden: list[str] = []
-    for place in map(Path, visible.SHARED_LIBRARIES):
+    for place in map(Path, visible.TOOLS if tools else visible.SHARED_LIBRARIES):
         if place.is_symlink():
             arguments += ["--symlink", os.readlink(place), str(place)]
         else:

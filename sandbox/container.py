@@ -26,7 +26,7 @@ from sandbox import attached, visible
 from sandbox.forkserver import CHANNEL, Settings
 from sandbox.launch import START_SECONDS, Scratch, Server, Setup, last_line
 
-IMAGE = "evolve-sandbox"
+IMAGE, NATIVE_IMAGE = "evolve-sandbox", "evolve-sandbox-native"
 LABEL = "evolve.sandbox"  # of each container; its value names the process that owns it
 BUILD = (
     f"printf 'FROM python:3.13-slim\\nRUN pip install numpy\\n' | docker build -t {IMAGE} -"
@@ -36,7 +36,7 @@ DAEMON = "start Docker (systemctl start docker) and let this user talk to it (us
 
 _FOLDER = "/run/evolve"  # inside
 _SOCKET, _WORDS = "control", "words"
-_JOBS = "/tmp"
+_JOBS, _NATIVE_JOBS = "/tmp", "/jobs"  # the latter may hold what is executed
 _SERVER_BYTES = 192 << 20  # the server itself, /tmp and /dev/shm, beside what a program may take
 _TMP_BYTES, _TMP_FILES, _SHM_BYTES = 64 << 20, 4096, 1 << 20
 _PIDS = 128
@@ -160,23 +160,31 @@ def _one_line(text: object) -> str:
 
 def _create(api: Any, setup: Setup, folder: Path | None) -> str:
     """A container's id; without a folder it talks through its standard input and output."""
-    memory_bytes = setup.memory_bytes + _SERVER_BYTES
+    memory_bytes = setup.memory_bytes + _SERVER_BYTES + (_TMP_BYTES if setup.native else 0)
+    processes = setup.processes or setup.native
+    jobs = _NATIVE_JOBS if setup.native else _JOBS
     settings = Settings(
         control=f"{_FOLDER}/{_SOCKET}" if folder else CHANNEL,
-        jobs=_JOBS,
+        jobs=jobs,
         packages=("numpy", *setup.packages),
         uids=_UIDS,
         mount=False,
         walls=True,
         landlock=False,  # a second wall here, where the kernel and the daemon's filter let it be
         read=("/",),
-        write=(_JOBS, "/dev/shm", "/dev/null"),
+        write=(*dict.fromkeys((_JOBS, jobs)), "/dev/shm", "/dev/null"),
         names=(),
         search=False,
         words=f"{_FOLDER}/{_WORDS}" if folder else None,
-        shared=("/tmp", "/dev/shm", "/dev/mqueue"),
+        shared=(*dict.fromkeys((_JOBS, jobs)), "/dev/shm", "/dev/mqueue"),
+        processes=processes,
+        native=setup.native,
+        execute=("/",) if processes else (),
     )
-    flags = "noexec,nosuid,nodev,mode=1777"
+    flags = f"nosuid,nodev,mode=1777,size={_TMP_BYTES},nr_inodes={_TMP_FILES}"
+    folders = {_JOBS: f"noexec,{flags}"}
+    if setup.native:
+        folders[_NATIVE_JOBS] = f"exec,{flags}"
     host = api.create_host_config(
         network_mode="none",
         ipc_mode="private",
@@ -191,7 +199,7 @@ def _create(api: Any, setup: Setup, folder: Path | None) -> str:
         pids_limit=_PIDS,
         oom_score_adj=500,  # before the driver, after the job
         shm_size=_SHM_BYTES,
-        tmpfs={"/tmp": f"{flags},size={_TMP_BYTES},nr_inodes={_TMP_FILES}"},
+        tmpfs=folders,
         binds={str(folder): {"bind": _FOLDER, "mode": "rw"}} if folder else None,
         log_config={"type": "none"},
         runtime=setup.runtime,
@@ -199,7 +207,7 @@ def _create(api: Any, setup: Setup, folder: Path | None) -> str:
     )
     command = ["python3", "-s", "-P", "-B", "-c", _BOOT, _code(), json.dumps(settings._asdict())]
     made = api.create_container(
-        setup.image or IMAGE,
+        setup.image or (NATIVE_IMAGE if setup.native else IMAGE),
         command,
         entrypoint=[],
         user="0:0",

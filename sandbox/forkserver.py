@@ -39,6 +39,7 @@ END = b"end"
 
 _FILE_BYTES = 16 << 20  # one file, stderr included
 _DISK_BYTES, _DISK_FILES = 64 << 20, 4096  # a job's directory, where it is a mount of its own
+_SHARED_MEMORY, _SHARED_BYTES, _SHARED_FILES = "/dev/shm", 1 << 20, 256
 _DESCRIPTORS, _THREADS = 64, 64
 CHANNEL = 3  # descriptor of the control socket here, of the job's channel in the child
 
@@ -70,6 +71,10 @@ class Settings(NamedTuple):
     threads: int | None = _THREADS  # of all processes of the job's user; None: unlimited
     words: str | None = None  # file for what the server has to say; None: its stderr as it is
     shared: tuple[str, ...] = ()  # folders that any job may write to: wiped as its user, and looked through
+    processes: bool = False  # jobs may start processes: the profile `compat`
+    native: bool = False  # jobs run files of their own directory
+    execute: tuple[str, ...] = ()  # what Landlock lets them run
+    build_write: tuple[str, ...] = ()  # what is writable to builds alone
 
 
 def main(text: str) -> None:
@@ -116,17 +121,22 @@ class Server:
     def __init__(self, settings: Settings, control: socket.socket) -> None:
         self._settings = settings
         self._control = control
-        self._ruleset: landlock.Ruleset | None = None
+        self._rulesets: list[landlock.Ruleset] = []  # of programs, and of builds where theirs is another
         if settings.walls and (settings.landlock or landlock.abi()):
-            self._ruleset = landlock.Ruleset(settings.read, settings.write, settings.names)
+            writes = [settings.write]
+            if settings.build_write:
+                writes.append((*settings.write, *settings.build_write))
+            self._rulesets = [
+                landlock.Ruleset(settings.read, write, settings.names, settings.execute) for write in writes
+            ]
         self._home = os.path.join(settings.jobs, "job")
         self._number = 0
         os.environ.update(HOME=self._home, TMPDIR=self._home, PATH="/usr/bin:/bin", LANG="C.UTF-8")
         sys.argv = ["program"]
         faulthandler.enable(2)
         if settings.walls:
-            seccomp.install(seccomp.common())
-            seccomp.last(os.getpid())  # most of it is kept for the jobs
+            seccomp.install(seccomp.common(compat=settings.processes))
+            seccomp.last(os.getpid(), compat=settings.processes)  # most of it is kept for the jobs
         # what a job has from its birth: this server itself needs no more of it
         _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
         _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
@@ -137,7 +147,10 @@ class Server:
         """Say that it is ready, then run jobs until the client is gone."""
         gc.collect()
         gc.freeze()
-        facts = {"landlock": self._ruleset.abi if self._ruleset else 0, "seccomp": self._settings.walls}
+        facts = {
+            "landlock": self._rulesets[0].abi if self._rulesets else 0,
+            "seccomp": self._settings.walls,
+        }
         self._control.send(json.dumps(facts).encode())
         while True:
             message, descriptors, _, _ = socket.recv_fds(self._control, 64, 2)
@@ -167,6 +180,8 @@ class Server:
         os.close(channel)
         os.close(stderr)
         by_itself = self._watch(pid, time.monotonic() + seconds)
+        if self._settings.processes and self._settings.uids is not None and os.getpid() != 1:
+            self._kill_user(uid)
         status, usage = _kill(pid)
         cpu_seconds = usage.ru_utime + usage.ru_stime
         return REPORT.pack(*Report(status, by_itself, self._wipe(uid), cpu_seconds, usage.ru_maxrss << 10))
@@ -183,9 +198,31 @@ class Server:
         finally:
             os.close(life)
 
+    def _kill_user(self, uid: int) -> None:
+        """Kill every process of a job's user at once, so that none can be born meanwhile.
+
+        By a process that may signal that user and that this user may not: its real and saved user is another.
+        """
+        assert self._settings.uids is not None
+        nobody = sum(self._settings.uids)
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.setresuid(nobody, uid, nobody)
+                os.kill(-1, signal.SIGKILL)
+            except ProcessLookupError:
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+
     def _prepare(self, uid: int) -> None:
         if self._settings.mount:
-            kernel.mount_tmpfs(self._home, uid, _DISK_BYTES, _DISK_FILES)
+            kernel.mount_tmpfs(self._home, uid, _DISK_BYTES, _DISK_FILES, self._settings.native)
+            if self._settings.processes:
+                kernel.mount_tmpfs(_SHARED_MEMORY, uid, _SHARED_BYTES, _SHARED_FILES)
         elif self._settings.shared:
             with _as_user(uid):
                 os.mkdir(self._home, 0o700)
@@ -199,6 +236,8 @@ class Server:
         try:
             if self._settings.mount:
                 kernel.unmount(self._home)
+                if self._settings.processes:
+                    kernel.unmount(_SHARED_MEMORY)
                 return True
             if not self._settings.shared:
                 _remove(self._home)
@@ -216,8 +255,8 @@ class Server:
         settings = self._settings
         os.setsid()
         os.dup2(stderr, 2)
-        os.dup2(channel, CHANNEL)
-        kept = [CHANNEL, *([self._ruleset.fd] if self._ruleset else [])]
+        os.dup2(channel, CHANNEL, inheritable=False)
+        kept = [CHANNEL, *(ruleset.fd for ruleset in self._rulesets)]
         for low, high in zip(kept, [*kept[1:], 1 << 16], strict=True):
             os.closerange(low + 1, high)
         _signal.signal(signal.SIGTERM, _signal.SIG_DFL)  # what `signal.signal` wraps in enumerations
@@ -243,10 +282,11 @@ class Server:
         _limit(resource.RLIMIT_AS, self._baseline + order.memory_bytes)
         cpu = int(order.seconds * (order.cases + 1)) + 2  # a backup: the client's clock decides
         resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
-        if self._ruleset:
-            self._ruleset.enter()
+        if self._rulesets:
+            self._rulesets[-1 if order.built_bytes else 0].enter()
         if self._settings.walls:
-            seccomp.install(seccomp.last(os.getpid()))
+            compat = self._settings.processes
+            seccomp.install(seccomp.last(os.getppid() if compat else os.getpid(), compat=compat))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,9 @@
     client -> child   JOB (once)   CASE token + value   RESULT value
     child -> client   HARNESS (where there is one: empty, or why it does not load)   LOADED
                       FAILED token + [kind, message]   CALL [name, argument]   ANSWER token + value
+                      BUILT files, where the job is a build
+
+Where the job is a command, LOADED is the last frame: bytes of its stdout follow.
 
 The token is new with each case and is echoed, so that no answer can be given before its case is known.
 Nothing from the child is believed: lengths are capped before a body is read, values are decoded strictly.
@@ -16,7 +19,7 @@ import time
 from typing import NamedTuple
 
 JOB, CASE, RESULT = b"j", b"c", b"r"
-HARNESS, LOADED, FAILED, CALL, ANSWER = b"H", b"L", b"F", b"C", b"A"
+HARNESS, LOADED, FAILED, CALL, ANSWER, BUILT = b"H", b"L", b"F", b"C", b"A", b"B"
 TOKEN_BYTES = 8
 MESSAGE_BYTES = 8192  # of a FAILED body
 
@@ -80,6 +83,22 @@ class Channel:
             data = b"".join(parts)
         self._rest = data[end:]
         return Frame(kind, data[_HEADER.size : end])
+
+    def rest(self, most: int) -> bytes:
+        """All bytes until the other side is gone, as they are. Raises TooLong or TimeoutError."""
+        parts, left = [self._rest], most - len(self._rest)
+        self._rest = b""
+        while left >= 0:
+            try:
+                parts.append(self._read(_CHUNK))
+            except Gone:
+                return b"".join(parts)
+            left -= len(parts[-1])
+        raise TooLong
+
+    def fileno(self) -> int:
+        """Descriptor of the socket."""
+        return self._socket.fileno()
 
     def _read(self, most: int) -> bytes:
         self._arm()

@@ -39,10 +39,10 @@ def drop_capabilities(keep: frozenset[int] = frozenset()) -> None:
     check(libc.syscall(_CAPSET, _CAPSET_HEADER, _CAPSET_DATA.pack(mask, mask, 0, 0, 0, 0)), "capset")
 
 
-def mount_tmpfs(path: str, uid: int, size_bytes: int, files: int) -> None:
-    """Mount an empty directory of one user, bounded in bytes and in files; nothing in it can be run."""
+def mount_tmpfs(path: str, uid: int, size_bytes: int, files: int, execute: bool = False) -> None:
+    """Mount an empty directory of one user, bounded in bytes and files; what it holds runs if `execute`."""
     options = f"size={size_bytes},nr_inodes={files},mode=0700,uid={uid},gid={uid}"
-    flags = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
+    flags = _MS_NOSUID | _MS_NODEV | (0 if execute else _MS_NOEXEC)
     result = libc.mount(b"tmpfs", os.fsencode(path), b"tmpfs", ctypes.c_ulong(flags), options.encode())
     check(result, f"mount {path}")
 

@@ -37,8 +37,14 @@ def _top() -> list[str]:
 class Ruleset:
     """Paths that stay open to whoever enters: made once, entered by every job. OSError without Landlock."""
 
-    def __init__(self, read: Iterable[str], write: Iterable[str] = (), names: Iterable[str] = ()) -> None:
-        """`read` and `write` with all that is below; below `names` what directories hold, but no content.
+    def __init__(
+        self,
+        read: Iterable[str],
+        write: Iterable[str] = (),
+        names: Iterable[str] = (),
+        execute: Iterable[str] = (),
+    ) -> None:
+        """`read`, `write`, `execute` with all below; below `names` what directories hold, but no content.
 
         `/` is all there is but the kernel's own files: they tell of the machine, and of other containers.
         """
@@ -55,6 +61,9 @@ class Ruleset:
                 self._allow(each, _READ | _LIST)
         for path in names:
             self._allow(path, _LIST)
+        for path in execute:
+            for each in _top() if path == "/" else [path]:
+                self._allow(each, _READ | _LIST | _EXECUTE)
         for path in write:
             self._allow(path, every & ~_EXECUTE & ~_IOCTL)
 

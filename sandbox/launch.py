@@ -39,6 +39,9 @@ class Setup:
     image: str | None = None  # of a container; None: the project's own
     runtime: str | None = None  # of the Docker daemon: runsc, ...; None: its default
     transport: str | None = None  # into a container: socket or stdio; None: a socket where that crosses
+    processes: bool = False  # programs may start processes
+    native: bool = False  # programs are files to execute, built inside perhaps
+    commands: tuple[str, ...] = ()  # of the system, that a native program is built or run with
 
 
 class Life(Protocol):
@@ -58,9 +61,11 @@ _FIRST_TO_GO = ("/bin/sh", "-c", 'echo 1000 >/proc/self/oom_score_adj; exec "$@"
 class Scratch:
     """A folder for one server outside namespaces; those of drivers that were killed are removed."""
 
-    def __init__(self, mode: int = 0o711) -> None:
+    def __init__(self, mode: int = 0o711, execute: bool = False) -> None:
         # in memory where the machine has that
         parent = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir())
+        if execute and os.statvfs(parent).f_flag & os.ST_NOEXEC:
+            parent = Path(tempfile.gettempdir())
         for old in parent.glob("evolve-sandbox-*"):
             with contextlib.suppress(OSError):  # another user's, or just gone
                 if time.time() - old.stat().st_mtime > _STALE_SECONDS:
@@ -223,14 +228,23 @@ def python(settings: Settings, executable: str) -> list[str]:
 
 
 def start_bare(setup: Setup, walls: bool) -> Server:
-    """A fork server outside any namespace: level `landlock` with walls, `none` without."""
+    """A fork server outside any namespace: level `landlock` with walls, `none` without.
+
+    Raises SandboxUnavailable where programs need processes, and nothing could kill them all in the end.
+    """
+    root = os.geteuid() == 0
+    if walls and setup.processes and not setup.native:
+        raise SandboxUnavailable("programs of several processes need a /dev/shm of their own")
+    if walls and setup.native and not root:
+        raise SandboxUnavailable("only root can give programs of several processes a user of their own")
+    visible.require_commands(setup.commands)
     entries = visible.package_entries(setup.packages)
-    scratch = Scratch()
+    scratch = Scratch(execute=setup.native)
     jobs = str(scratch.path)
     site = scratch.path / "packages"
     visible.link_into(site, entries)
     read = [*visible.SHARED_LIBRARIES, *visible.DEVICES, *entries, *visible.library_entries(), jobs]
-    root = os.geteuid() == 0
+    tools = (*visible.TOOLS, jobs) if setup.native else ()
 
     def command(control: int) -> list[str]:
         settings = Settings(
@@ -246,6 +260,10 @@ def start_bare(setup: Setup, walls: bool) -> Server:
             names=(str(visible.LIBRARY),),
             search=root and visible.only_root_may_enter([*entries, visible.LIBRARY]),
             threads=64 if root and walls else None,
+            processes=setup.processes or setup.native,
+            native=setup.native,
+            execute=tools,
+            build_write=(jobs,) if setup.native else (),
         )
         return python(settings, str(visible.EXECUTABLE))
 

@@ -36,12 +36,12 @@ _WALLS = Program(
     {
         "walls.py": b"""
 import os, socket
-def holes(hidden):
+def holes(tries):
     attempts = {
-        **{f"reads {path}": lambda path=path: open(path).close() for path in hidden},
+        **{f"reads {path}": lambda path=path: open(path).close() for path in tries["hidden"]},
         "writes to /var/tmp": lambda: open("/var/tmp/evolve-probe", "w").close(),
         "opens a socket": lambda: socket.socket().close(),
-        "starts a process": lambda: os.fork() or os._exit(0),
+        **({"starts a process": lambda: os.fork() or os._exit(0)} if tries["alone"] else {}),
         "signals others": lambda: os.kill(1, 0),
     }
     found = []
@@ -96,12 +96,11 @@ def open_sandbox(walls: Walls | str = "auto", setup: launch.Setup | Sequence[str
     if walls.kind == "none" and not walls.trusted:
         raise SandboxUnavailable("without a sandbox programs run only if you say that you trust them")
     candidates = [*_WISHES[walls.kind], *(["none"] if walls.kind == "auto" and walls.trusted else [])]
-    if walls.runtime is not None or setup.image is not None:  # only a container can have them
+    if walls.runtime is not None:  # only a container can have one
         candidates = [name for name in candidates if name == "docker"]
         setup = replace(setup, runtime=walls.runtime)
         if not candidates:
-            what = f"runtime {walls.runtime}" if walls.runtime is not None else f"image {setup.image}"
-            raise BadInput("sandbox", f"docker, for the {what}", walls.kind)
+            raise BadInput("sandbox", f"docker, for the runtime {walls.runtime}", walls.kind)
     reasons = []
     for name in candidates:
         try:
@@ -118,7 +117,8 @@ def _open(name: str, setup: launch.Setup) -> ProcessSandbox:
     sandbox = ProcessSandbox(name, source)
     if name != "none":
         hidden = [__file__, *([] if name == "docker" else ["/etc/passwd"])]  # a container has one of its own
-        (outcome,) = sandbox.run(_WALLS, [hidden], Limits())
+        tries = {"hidden": hidden, "alone": not (setup.processes or setup.native)}
+        (outcome,) = sandbox.run(_WALLS, [tries], Limits())
         holes = values.decode(outcome.answer, 4096) if outcome.answer is not None else [str(outcome.failure)]
         if holes:
             sandbox.close()

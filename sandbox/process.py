@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import PurePosixPath
 
-from evolve.types import EvaluatorError, Failure, FailureKind, Handler, Json, Limits, Outcome, Program
-from sandbox import frames, runner, values
+import numpy as np
+
+from evolve.types import (
+    Build,
+    EvaluatorError,
+    Failure,
+    FailureKind,
+    Files,
+    Handler,
+    Json,
+    Limits,
+    Outcome,
+    Program,
+)
+from sandbox import frames, native, runner, values
 from sandbox.forkserver import END, REPORT, START, Report
 from sandbox.launch import Server
 from sandbox.pool import Source
+from sandbox.words import death, is_inside
 
 _LOAD_SECONDS = 1.0  # for the machinery of a start, on top of a case's own limit
 _GRACE_SECONDS = 1.0  # between a child's last word and the report of its death
@@ -24,11 +36,13 @@ _STARTS = 8  # the most that all starts may take together, in the most that one 
 _FROM_INSIDE: frozenset[FailureKind] = frozenset({"crash", "out_of_memory", "invalid_answer", "output_limit"})
 
 
-def most_seconds(limits: Limits, cases: int) -> float:
+def most_seconds(limits: Limits, cases: int, command: bool = False) -> float:
     """What a program can make `run` take, whatever it does: each case its limit, and so many starts.
 
-    Not in it: one wipe and one start of the server, which are the machinery's.
+    Not in it: one wipe and one start of the server, which are the machinery's, and a build.
     """
+    if command:  # a start each, which is none of the program's doing
+        return cases * (limits.seconds + _GRACE_SECONDS)
     return cases * limits.seconds + min(cases, _STARTS + 1) * _start_seconds(limits)
 
 
@@ -55,6 +69,7 @@ class ProcessSandbox:
         self._source = source
         self._server: Server | None = source.take()
         self._jobs = 0  # that this server has run
+        self._builds = native.Builds()
 
     @property
     def facts(self) -> dict[str, Json]:
@@ -71,10 +86,12 @@ class ProcessSandbox:
         Raises SandboxUnavailable when the machinery failed (the next run starts it anew), EvaluatorError when
         the harness or a handler did, ValueError for a case that cannot be encoded.
         """
-        encoded = [values.encode(case) for case in cases]
-        bad = next((name for name in program.files if not _is_inside(name)), None)
+        encoded = [_encode(case, program) for case in cases]
+        bad = next((name for name in program.files if not is_inside(name)), None)
         if bad is not None:
             return [Outcome(None, Failure("crash", f"the file name {bad!r} leaves the program"))] * len(cases)
+        if program.command:
+            return self._run_command(program, encoded, limits)
         outcomes: list[Outcome] = []
         cpu_seconds, memory_bytes = 0.0, 0
         began = time.monotonic()
@@ -83,22 +100,68 @@ class ProcessSandbox:
             if hopeless := _hopeless(outcomes, starts, limits):
                 outcomes += [Outcome(None, hopeless)] * (len(cases) - len(outcomes))
                 break
-            server = self._running()
-            job = _Job(server, program, limits, call)
-            try:
+            with self._serving() as (server, ended):
+                job = _Job(server, program, limits, call)
                 job.run(encoded, len(outcomes))
-            except BaseException:
-                self._retire()  # whatever state it is in, no later job shall meet it
-                raise
-            self._jobs += 1
-            if not job.clean or self._source.worn(server, self._jobs):
-                self._retire()
+                ended(job.clean)
             outcomes += job.outcomes
             cpu_seconds += job.cpu_seconds
             memory_bytes = max(memory_bytes, job.memory_bytes)
         if outcomes:
             outcomes[-1] = replace(outcomes[-1], cpu_seconds=cpu_seconds, memory_bytes=memory_bytes)
         return outcomes
+
+    def _run_command(self, program: Program, cases: Sequence[bytes], limits: Limits) -> list[Outcome]:
+        """A process for each case, of the files that the program's build made, once."""
+        files: dict[str, bytes] = dict(program.files)
+        if program.build is not None:
+            made = self._built(program.files, program.build)
+            if isinstance(made, Failure):
+                return [Outcome(None, made)] * len(cases)
+            files |= made
+        outcomes: list[Outcome] = []
+        for case in cases:
+            if hopeless := _hopeless(outcomes, 0.0, limits):
+                outcomes += [Outcome(None, hopeless)] * (len(cases) - len(outcomes))
+                break
+            with self._serving() as (server, ended):
+                outcome, clean = native.run_case(server, files, program.command, case, limits)
+                ended(clean)
+            outcomes.append(outcome)
+        whole = sum(outcome.cpu_seconds for outcome in outcomes)
+        peak = max((outcome.memory_bytes for outcome in outcomes), default=0)
+        outcomes = [replace(outcome, cpu_seconds=0.0, memory_bytes=0) for outcome in outcomes]
+        outcomes[-1:] = [replace(last, cpu_seconds=whole, memory_bytes=peak) for last in outcomes[-1:]]
+        return outcomes
+
+    def _built(self, files: Files, how: Build) -> dict[str, bytes] | Failure:
+        """What a build makes of these files; not built again as long as it is kept."""
+        key = native.build_key(files, how)
+        made = self._builds.find(key)
+        if made is None:
+            with self._serving() as (server, ended):
+                made, clean = native.build(server, files, how)
+                ended(clean)
+            self._builds.keep(key, made)
+        return made
+
+    @contextmanager
+    def _serving(self) -> Iterator[tuple[Server, Callable[[bool], None]]]:
+        """Within: a server for one job, and what to tell at its end: whether nothing of it is left."""
+        server, clean = self._running(), True
+
+        def ended(tidy: bool) -> None:
+            nonlocal clean
+            clean = tidy
+
+        try:
+            yield server, ended
+        except BaseException:
+            self._retire()  # whatever state it is in, no later job shall meet it
+            raise
+        self._jobs += 1
+        if not clean or self._source.worn(server, self._jobs):
+            self._retire()
 
     @contextmanager
     def apart(self) -> Iterator[None]:
@@ -162,7 +225,7 @@ class _Job:
             ours.close()  # a healthy child ends by itself
             status, by_itself = self._end(wait=lost and failure is None)
             if lost:
-                failure = failure or _death(status, by_itself, words)
+                failure = failure or death(status, by_itself, words)
                 outcome = Outcome(None, failure, seconds, calls=self._calls)
                 self.outcomes += [outcome] * (1 if self._loaded else remaining)
         if not self.clean:
@@ -289,32 +352,10 @@ def _hopeless(outcomes: Sequence[Outcome], starts: float, limits: Limits) -> Fai
     return Failure("timeout", f"{why}: the rest was not tried")
 
 
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
+def _encode(case: Json, program: Program) -> bytes:
+    """A case as its program reads it: a command reads JSON, whatever it is."""
+    return values.encode(case.tolist() if program.command and isinstance(case, np.ndarray) else case)
 
 
 def _protocol_broken() -> Failure:
     return Failure("crash", "it broke the protocol between sandbox and client")
-
-
-def _death(status: int, by_itself: bool, words: int) -> Failure:
-    """What a wait status means to people."""
-    if not by_itself:
-        return Failure("crash", "it closed its channel")
-    said = _last_lines(words)
-    if not os.WIFSIGNALED(status):
-        return Failure("crash", f"it ended the process with code {os.waitstatus_to_exitcode(status)}{said}")
-    number = os.WTERMSIG(status)
-    if number == signal.SIGXCPU:
-        return Failure("timeout", "over its CPU time")
-    if number == signal.SIGKILL:
-        return Failure("out_of_memory", "killed by the kernel")
-    return Failure("crash", f"{signal.Signals(number).name}{said}")
-
-
-def _last_lines(words: int) -> str:
-    size = os.fstat(words).st_size
-    text = os.pread(words, 2000, max(0, size - 2000)).decode("utf-8", "replace")
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return values.one_line(": " + " | ".join(lines[-5:])) if lines else ""

@@ -14,11 +14,12 @@ import struct
 import sys
 import types
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sandbox import frames, values
+from sandbox import commands, frames, values
 
 _TEXT = 600  # characters of an exception's message
 
@@ -36,18 +37,23 @@ class Order(NamedTuple):
     calls: int
     harness: bytes | None
     files: dict[str, bytes]
+    command: tuple[str, ...] = ()  # instead of an entry
+    stdin: bytes = b""  # of the command
+    built_bytes: int = 0  # the command is a build that may leave so much; 0: it is the program
 
 
-_NUMBERS = struct.Struct("!dIQQI")  # seconds to calls
+_NUMBERS = struct.Struct("!dIQQIQ")  # seconds to calls, built_bytes
 _BLOB = struct.Struct("!I")  # what a blob's length stands in, before it
 
 
 def pack(order: Order) -> bytes:
     """Body of a JOB frame: numbers, then blobs."""
     blobs = [order.entry.encode(), b"" if order.harness is None else b"h" + order.harness]
+    blobs += ["\0".join(order.command).encode(), order.stdin]
     for name, content in order.files.items():
         blobs += [name.encode("utf-8", "surrogatepass"), content]  # any name there is: the child refuses it
-    return _NUMBERS.pack(*order[1:6]) + b"".join([_BLOB.pack(len(blob)) + blob for blob in blobs])
+    numbers = _NUMBERS.pack(*order[1:6], order.built_bytes)
+    return numbers + b"".join([_BLOB.pack(len(blob)) + blob for blob in blobs])
 
 
 def unpack(body: bytes) -> Order:
@@ -57,11 +63,24 @@ def unpack(body: bytes) -> Order:
         end = start + _BLOB.size + _BLOB.unpack_from(body, start)[0]
         blobs.append(body[start + _BLOB.size : end])
         start = end
-    entry, harness, *files = blobs
+    entry, harness, command, stdin, *files = blobs
     named = {files[n].decode("utf-8", "surrogatepass"): files[n + 1] for n in range(0, len(files), 2)}
-    seconds, cases, memory_bytes, output_bytes, calls = _NUMBERS.unpack_from(body)
+    seconds, cases, memory_bytes, output_bytes, calls, built_bytes = _NUMBERS.unpack_from(body)
     source = harness[1:] if harness else None
-    return Order(entry.decode(), seconds, cases, memory_bytes, output_bytes, calls, source, named)
+    words = tuple(command.decode().split("\0")) if command else ()
+    return Order(
+        entry.decode(),
+        seconds,
+        cases,
+        memory_bytes,
+        output_bytes,
+        calls,
+        source,
+        named,
+        words,
+        stdin,
+        built_bytes,
+    )
 
 
 def serve(channel: frames.Channel, confine: Callable[[Order], None]) -> None:
@@ -71,10 +90,21 @@ def serve(channel: frames.Channel, confine: Callable[[Order], None]) -> None:
     try:
         for name, content in order.files.items():
             _write(name, content)
+            if order.command:
+                os.chmod(name, 0o700)
+        if order.command:
+            commands.read_from(order.stdin)
     except (OSError, ValueError) as error:  # names that no file system takes, or more than it may hold
         _fail(channel, bytes(frames.TOKEN_BYTES), error, home)
         return
     confine(order)
+    if order.command:
+        fail = partial(_report, channel, bytes(frames.TOKEN_BYTES))
+        if order.built_bytes:
+            commands.build(channel, order.command, order.files, order.memory_bytes, order.built_bytes, fail)
+        else:
+            commands.run(channel, order.command, order.memory_bytes, fail)
+        return
     harness: Callable[..., Any] | None = None
     if order.harness is not None:
         try:

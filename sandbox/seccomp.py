@@ -4,6 +4,9 @@ A deny list, in pure ctypes, stacked on whatever filter is there already (the st
 closes processes (threads stay), signals to others, sockets, System V and POSIX IPC, tracing, namespaces and
 mounts, io_uring, kernel keys, and every change of metadata that Landlock does not cover. A job's channel has
 plain sending and receiving left, prctl and ioctl what libraries use of them. x86_64 and aarch64.
+
+The profile `compat` lets a job start processes, execute files, signal all but the fork server, and have pairs
+of sockets: where something else (a PID namespace, a user of its own) sees to it that none is left or reached.
 """
 
 from __future__ import annotations
@@ -79,6 +82,13 @@ SERVER_USES = frozenset(
     | {"chown", "fchownat", "recvmsg", "sendmsg", "landlock_create_ruleset", "landlock_add_rule"}
     | {"landlock_restrict_self"}
 )
+# what a job may do as well where it may start processes; `kill` and `tkill` by their target, `socketpair` by
+# its family; modes and times are its own files' only, as it has a user or a read-only view of its own
+COMPAT = frozenset(
+    {"fork", "vfork", "execve", "pidfd_open", "kill", "tkill", "socketpair", "sendmsg", "recvmsg", "truncate"}
+    | {"chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "utimensat", "futimesat"}
+)
+_BY_TARGET = ("kill", "tkill")
 _CLONE: _Numbers = (56, 220)
 _TGKILL: _Numbers = (234, 131)
 _PRLIMIT: _Numbers = (302, 261)
@@ -98,7 +108,7 @@ _LOAD, _EQUAL, _GREATER, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x25, 0x45, 0x54,
 _ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
 _DENY, _PRETEND_OLD = _ERROR | errno.EPERM, _ERROR | errno.ENOSYS
 _ANYBODY = 0x7FFFFFFF  # stands for a pid until it is known; no process has it
-_CLONE_THREAD, _NEW_NAMESPACES = 0x00010000, 0x7E020080
+_CLONE_THREAD, _NEW_NAMESPACES, _AF_UNIX = 0x00010000, 0x7E020080, 1
 _ACCMODE_AND_TRUNC, _TRUNC = 0o1003, 0o1000
 # F_SETOWN, F_SETSIG, F_SETOWN_EX: signals by another name; F_SETLEASE, F_NOTIFY: what others do with files
 _FCNTLS_DENIED = (8, 10, 15, 1024, 1026)
@@ -139,10 +149,10 @@ def _allow_values(argument: int, values: Sequence[int]) -> list[bytes]:
     return [_argument(argument), *tests, _answer(_DENY), _answer(_ALLOW)]
 
 
-def common(machine: str | None = None) -> bytes:
+def common(machine: str | None = None, compat: bool = False) -> bytes:
     """The larger filter, as BPF: entered by the fork server itself, inherited by every job at no cost.
 
-    Raises OSError where the machine is neither x86_64 nor aarch64.
+    `compat`: jobs may start processes. Raises OSError where the machine is neither x86_64 nor aarch64.
     """
     machine = machine or os.uname().machine
     if machine not in MACHINES:
@@ -169,15 +179,22 @@ def common(machine: str | None = None) -> bytes:
             _argument(flags), _instruction(_AND, _ACCMODE_AND_TRUNC),
             _instruction(_EQUAL, _TRUNC, no=1), _answer(_DENY), _answer(_ALLOW),
         ])  # fmt: skip
+    if compat:
+        code += _only(DENIED["socketpair"][column], [
+            _argument(0), _instruction(_EQUAL, _AF_UNIX, no=1), _answer(_ALLOW), _answer(_DENY),
+        ])  # fmt: skip
     for name, pair in DENIED.items():
-        if name not in SERVER_USES:
+        if name not in SERVER_USES and not (compat and name in COMPAT):
             code += _only(pair[column], [_answer(_DENY)])
     return b"".join([*code, _answer(_ALLOW)])
 
 
-def last(pid: int, machine: str | None = None) -> bytes:
-    """The smaller filter, which a job adds; `pid`: its own, the only one that it may signal."""
-    anybody = _last_of_anybody(machine or os.uname().machine)
+def last(pid: int, machine: str | None = None, compat: bool = False) -> bytes:
+    """The smaller filter, which a job adds; `pid`: its own, the only one that it may signal.
+
+    `compat`: it may start processes, and `pid` is the fork server, the only one that it may not signal.
+    """
+    anybody = _last_of_anybody(machine or os.uname().machine, compat)
     return anybody.replace(_is_pid(_ANYBODY), _is_pid(pid))
 
 
@@ -186,17 +203,26 @@ def _is_pid(pid: int) -> bytes:
 
 
 @lru_cache  # made by the server: a job only puts its pid in
-def _last_of_anybody(machine: str) -> bytes:
+def _last_of_anybody(machine: str, compat: bool) -> bytes:
     column, _ = MACHINES[machine]
     code = [_instruction(_LOAD, 0)]
-    code += _only(_CLONE[column], [  # threads, and nothing else
-        _argument(0), _instruction(_ANY_BIT, _NEW_NAMESPACES, yes=2),
-        _instruction(_ANY_BIT, _CLONE_THREAD, no=1), _answer(_ALLOW), _answer(_DENY),
-    ])  # fmt: skip
-    # abort() raises its signal by tgkill to itself: allowed, so that a crash is reported as what it was
-    code += _only(_TGKILL[column], [
-        _argument(0), _is_pid(_ANYBODY), _answer(_ALLOW), _answer(_DENY),
-    ])  # fmt: skip
+    if compat:
+        code += _only(_CLONE[column], [
+            _argument(0), _instruction(_ANY_BIT, _NEW_NAMESPACES, no=1), _answer(_DENY), _answer(_ALLOW),
+        ])  # fmt: skip
+        for target in (_TGKILL[column], *(DENIED[name][column] for name in _BY_TARGET)):
+            code += _only(target, [
+                _argument(0), _is_pid(_ANYBODY), _answer(_DENY), _answer(_ALLOW),
+            ])  # fmt: skip
+    else:
+        code += _only(_CLONE[column], [  # threads, and nothing else
+            _argument(0), _instruction(_ANY_BIT, _NEW_NAMESPACES, yes=2),
+            _instruction(_ANY_BIT, _CLONE_THREAD, no=1), _answer(_ALLOW), _answer(_DENY),
+        ])  # fmt: skip
+        # abort() raises its signal by tgkill to itself: allowed, so that a crash is reported as what it was
+        code += _only(_TGKILL[column], [
+            _argument(0), _is_pid(_ANYBODY), _answer(_ALLOW), _answer(_DENY),
+        ])  # fmt: skip
     code += _only(_IOCTL[column], _allow_values(1, _IOCTLS_ALLOWED))
     code += _only(_PRCTL[column], _allow_values(0, _PRCTLS_ALLOWED))
     for number in (_SENDTO[column], _RECVFROM[column]):
@@ -204,7 +230,7 @@ def _last_of_anybody(machine: str) -> bytes:
             _argument(3), _instruction(_ANY_BIT, _MESSAGE_FLAGS_DENIED, no=1), _answer(_DENY),
             _answer(_ALLOW),
         ])  # fmt: skip
-    for name in sorted(SERVER_USES):
+    for name in sorted(SERVER_USES - COMPAT if compat else SERVER_USES):
         code += _only(DENIED[name][column], [_answer(_DENY)])
     return b"".join([*code, _answer(_ALLOW)])
 

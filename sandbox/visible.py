@@ -6,17 +6,19 @@ import importlib.metadata as metadata
 import importlib.util
 import os
 import re
+import shutil
 import sys
 import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-from evolve.types import BadInput
+from evolve.types import BadInput, SandboxUnavailable
 
 SHARED_LIBRARIES = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache")
+TOOLS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # of this package, inside
-CODE = ("__init__", "forkserver", "frames", "kernel", "landlock", "runner", "seccomp", "values")
+CODE = ("__init__", "commands", "forkserver", "frames", "kernel", "landlock", "runner", "seccomp", "values")
 
 PREFIX = Path(sys.base_prefix)
 EXECUTABLE = Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
@@ -78,6 +80,13 @@ def _top_level(distribution: metadata.Distribution) -> set[Path]:
 def library_entries() -> list[Path]:
     """The standard library's files and folders without the packages that lie among them."""
     return [entry for entry in LIBRARY.iterdir() if entry.name not in OTHERS]
+
+
+def require_commands(names: Iterable[str]) -> None:
+    """Raise SandboxUnavailable for a command of the system that is not installed where programs find it."""
+    for name in names:
+        if shutil.which(name, path="/usr/bin:/bin") is None:
+            raise SandboxUnavailable(f"{name} is needed and not installed (apt install {name})")
 
 
 def link_into(folder: Path, entries: Iterable[Path]) -> None:

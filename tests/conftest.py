@@ -2,8 +2,12 @@
 
 import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,3 +23,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         skip = pytest.mark.skip(reason="no Docker daemon with the image evolve-sandbox; .ci/run makes both")
         for item in marked:
             item.add_marker(skip)
+
+
+@pytest.fixture
+def ordinary():
+    """Run a Python script, with arguments, in the project's folder as a user without any power."""
+
+    def run(script, *arguments):
+        paths = [Path(sys.base_prefix), Path(sys.prefix), ROOT]
+        shell = ["sh", "-c", "\n".join(_reachable(list(dict.fromkeys(paths)))), "sh"]
+        return subprocess.run(
+            ["unshare", "--mount", *shell, sys.executable, "-B", "-c", script, *arguments],
+            cwd=ROOT, capture_output=True, text=True, env={**os.environ, "HOME": "/"}, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def _reachable(paths):
+    """Shell that opens to all users, in a mount namespace, what lies in folders such as root's home."""
+    closed = {
+        folder
+        for path in paths
+        for folder in path.parents
+        if not folder.stat().st_mode & 0o001 and all(above.stat().st_mode & 0o001 for above in folder.parents)
+    }
+    lines = ["set -e", "aside=$(mktemp -d)", "mount -t tmpfs tmpfs $aside"]
+    for number, path in enumerate(paths):
+        lines += [f"mkdir $aside/{number}", f"mount --bind {path} $aside/{number}"]
+    lines += [f"mount -t tmpfs -o mode=755 tmpfs {folder}" for folder in closed]
+    for number, path in enumerate(paths):
+        lines += [f"mkdir -p {path}", f"mount --bind $aside/{number} {path}"]
+    return [
+        *lines,
+        "umount -l $aside",
+        "rmdir $aside",
+        'exec setpriv --reuid 65534 --regid 65534 --clear-groups "$@"',
+    ]
