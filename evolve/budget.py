@@ -14,35 +14,33 @@ class Spent:
 
     trials: int = 0
     seconds: float = 0.0
-    usd: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Totals over the run's life; None: no limit."""
+    """Totals over the run's life; None: no limit. What models may use, `evolve.models.purse` watches over."""
 
     trials: int | None = None  # attempts after the seed, duplicates and refused children included
     seconds: float | None = None  # wall clock while the run runs
     usd: float | None = None  # paid to language models
+    tokens: int | None = None  # of their prompts and replies
+    calls: int | None = None  # of them
 
     def __post_init__(self) -> None:
-        for name in ("trials", "seconds", "usd"):
+        for name in ("trials", "seconds", "usd", "tokens", "calls"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise BadInput(f"--{name}", "a number above 0", str(value))
 
-    def spent(self, spent: Spent, reserve_seconds: float = 0.0, next_usd: float = 0.0) -> str | None:
-        """Name of the first budget that leaves no room for another attempt; None: go on.
+    def spent(self, spent: Spent, reserve_seconds: float = 0.0) -> str | None:
+        """Name of the first budget that leaves no room for another attempt, of any kind; None: go on.
 
-        `reserve_seconds` are kept for the confirmation and the sealed claim; `next_usd` is the most that
-        the next attempt may cost.
+        `reserve_seconds` are kept for the confirmation and the sealed claim.
         """
         if self.trials is not None and spent.trials >= self.trials:
             return "trials"
         if self.seconds is not None and spent.seconds >= self.seconds - reserve_seconds:
             return "seconds"
-        if self.usd is not None and (spent.usd >= self.usd or spent.usd + next_usd > self.usd):
-            return "usd"
         return None
 
 

@@ -43,9 +43,9 @@ class Nudge:
 
     name = "nudge"
     arity = 1
-    most_usd = 0.0
+    prompt_bytes = 0
 
-    def __init__(self, problem: object = None, models: Sequence[str] = (), step: float = 0.1) -> None:
+    def __init__(self, problem: object = None, step: float = 0.1) -> None:
         self.step = step
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:

@@ -10,6 +10,7 @@ from threading import Thread
 from typing import Any
 
 from evolve.landing import Landing
+from evolve.models.desk import Talk
 from evolve.types import TURNS, Batch, Evaluation, Executor, Job, Json, Proposal
 
 
@@ -19,9 +20,9 @@ class Attempt:
 
     decision: Mapping[
         str, Json
-    ]  # trial, told, operator, parents; tree, idea and details once there is a child
-    most_usd: float = 0.0  # what it may still cost
+    ]  # trial, told, operator, model, parents; tree, idea and details once there is a child
     proposal: Proposal | None = None
+    talk: Talk | None = None  # with a model
 
 
 @dataclass(slots=True, eq=False)

@@ -90,6 +90,7 @@ def trial_of(event: Event, sign: int) -> Trial:
         idea=decision.get("idea", ""),
         details=decision.get("details", {}),
         usd=measured.get("usd", 0.0),
+        model=decision.get("model"),
     )
 
 
@@ -121,6 +122,8 @@ class History:
         self.evaluations = 0
         self.case_runs = 0
         self.usd = 0.0
+        self.tokens = 0  # of language models
+        self.calls = 0
         self.survived = 0  # failures of the machinery that cost nothing but time
         self._paid: dict[int, float] = {}  # trial -> usd of its proposal event
         self.failures: Counter[str] = Counter()
@@ -153,6 +156,9 @@ class History:
         if survived := event.measured.get("survived"):
             sides = survived.values() if isinstance(survived, Mapping) else [survived]
             self.survived += sum(map(len, sides))
+        for exchange in event.measured.get("exchanges", ()):
+            self.tokens += exchange["prompt_tokens"] + exchange["reply_tokens"]
+            self.calls += 1
         match event.kind:
             case "start":
                 self.start, self.session = event, event.measured
@@ -263,6 +269,7 @@ def _slim(trial: Trial, evaluation: Evaluation) -> Trial:
         idea=trial.idea,
         details=trial.details,
         usd=trial.usd,
+        model=trial.model,
     )
 
 

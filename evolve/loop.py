@@ -7,17 +7,19 @@ population.ask -> parents -> operator.propose -> child -> evaluate -> trial
 
 from __future__ import annotations
 
-import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
 from evolve import garbage
+from evolve.asking import Asking
 from evolve.budget import Budget, Clock, Spent
 from evolve.flight import Attempt, Duel, Flight, Landed
 from evolve.history import History, evaluation_record, failures_record
 from evolve.landing import Landing
+from evolve.models.desk import Desk
 from evolve.operators.territory import Territory, syntax_error
 from evolve.types import (
     CaseKey,
@@ -32,11 +34,9 @@ from evolve.types import (
     Json,
     Ledger,
     Listener,
-    Operator,
+    ModelError,
     Parent,
-    Population,
     Proposal,
-    Selector,
     Variant,
     Verdict,
 )
@@ -44,7 +44,6 @@ from fitness.simplicity import program_size
 from populations.records import encode_paid
 from populations.trees import tree_id, variant_id
 
-MOST_DRAWS = 32  # of an operator, while those that are drawn have no room
 GATE_KINDS = ("duel_open", "duel_close", "promotion", "demotion")
 
 
@@ -73,13 +72,11 @@ class Parts:
 
     ledger: Ledger
     executor: Executor
-    population: Population
-    selector: Selector
-    operators: Mapping[str, Operator]
+    asking: Asking
+    desk: Desk
     gate: Gate
     territory: Territory
     budget: Budget
-    seed: int  # of the run
     search_cases: tuple[CaseKey, ...]
     artifact: bool = False  # the answer is the result: keep it
     sized: bool = False  # how large programs are matters
@@ -89,7 +86,7 @@ class Parts:
     clock: Clock = field(default_factory=Clock)
     listeners: Sequence[Listener] = ()
     stop: Callable[[], str | None] = lambda: None  # why somebody wants the run to stop; None: go on
-    model_calls: int = 16  # in flight at the most
+    model_calls: int = 16  # of one model in flight at the most, unless it says otherwise
     reserve: Callable[[History, bool], float] = lambda history, duels: 0.0  # seconds kept for the claim
 
 
@@ -133,16 +130,16 @@ class Search:
 
     def spent(self) -> Spent:
         """What is spent, work in flight included."""
-        attempts = {task for task in self.flight.tasks() if isinstance(task, Attempt)}
-        usd = sum(attempt.most_usd for attempt in attempts)
-        return Spent(self.history.trials + len(attempts), self.parts.clock(), self.history.usd + usd)
+        return Spent(self.history.trials + len(self._attempts()), self.parts.clock())
+
+    def _attempts(self) -> list[Attempt]:
+        return [task for task in self.flight.tasks() if isinstance(task, Attempt)]
 
     def closing(self) -> str | None:
         """Name of the budget that leaves no room for another attempt."""
-        parts = self.parts
-        next_usd = max(map(self._most_usd, parts.operators.values()))
-        reserve = parts.reserve(self.history, True)
-        return parts.budget.spent(self.spent(), reserve, next_usd)
+        parts, asking = self.parts, self.parts.asking
+        reason = parts.budget.spent(self.spent(), parts.reserve(self.history, True))
+        return reason or parts.desk.spent(asking.prompt_bytes, alone=asking.needs_model)
 
     def end_if_over(self) -> None:
         """Somebody stopped the run, or its budget is spent and nothing is left to decide."""
@@ -196,45 +193,39 @@ class Search:
 
     def start_attempts(self) -> None:
         """Keep the workers busy while the budget is open."""
-        room = 2 * self.parts.executor.workers
-        for _ in range(room):  # and no more at once: a child that is refused leaves its place free
-            if self.flight.jobs >= room or self.closing() is not None or not self._ask():
-                return
+        room = refused = 2 * self.parts.executor.workers
+        while refused and self.flight.jobs < room and self.closing() is None:
+            before = self.flight.jobs + self.flight.proposing
+            if not self._ask():
+                break
+            refused -= self.flight.jobs + self.flight.proposing == before  # its place is still free
+        if not self.flight and self.parts.asking.needs_model and (why := self.parts.desk.nobody) is not None:
+            raise ModelError(why)
 
     def _ask(self) -> bool:
         """Start one more attempt; False: there is nobody to ask now."""
-        parts, pending = self.parts, [t for t in self.flight.tasks() if isinstance(t, Attempt)]
-        rng = np.random.default_rng([parts.seed, self._next])
-        under_way = [attempt.decision["operator"] for attempt in pending]
-        full = self.flight.proposing >= parts.model_calls
-        for _ in range(MOST_DRAWS):
-            operator = parts.operators[parts.selector.ask(rng, under_way)]
-            if not (full and inspect.iscoroutinefunction(operator.propose)):
-                break
-        else:
-            return False  # only models are there to ask, and they are busy
-        chosen = parts.population.ask(
-            rng, operator.arity, [id for a in pending for id in a.decision["parents"]]
+        parts, pending = self.parts, self._attempts()
+        talking: Counter[str | None] = Counter(
+            attempt.decision.get("model") for attempt in pending if attempt.proposal is None
         )
-        decision = {
-            "trial": self._next,
-            "told": self.history.last,
-            "operator": operator.name,
-            "parents": list(chosen),
-        }
+        without = parts.desk.unready(parts.asking.prompt_bytes, talking, parts.model_calls)
+        asked = parts.asking.ask(self._next, self.history.last, [a.decision for a in pending], without)
+        if asked is None:
+            return False
         self._next += 1
-        parents = [Parent(parts.ledger.variant(id), self.history.variants[id]) for id in chosen]
-        made = operator.propose(parents, rng)
-        attempt = Attempt(decision, most_usd=self._most_usd(operator))
-        if inspect.isawaitable(made):
-            self.flight.add(attempt, made)
-        else:
+        attempt = Attempt(asked.decision)
+        made = asked.operator.propose(self._parents(asked.decision), asked.rng)
+        if isinstance(made, Proposal):
             self._consider(attempt, made)
+        else:
+            assert asked.model is not None
+            attempt.talk = parts.desk.open(made, asked.model)
+            self.flight.add(attempt, parts.desk.talk(attempt.talk))
         return True
 
-    def _most_usd(self, operator: Operator) -> float:
-        """What its next proposal may cost; not asked without such a budget, as a price list takes seconds."""
-        return operator.most_usd if self.parts.budget.usd is not None else 0.0
+    def _parents(self, decision: Mapping[str, Json]) -> list[Parent]:
+        ledger, known = self.parts.ledger, self.history.variants
+        return [Parent(ledger.variant(id), known[id]) for id in decision["parents"]]
 
     def _consider(self, attempt: Attempt, proposal: Proposal) -> None:
         """Evaluate a child that may be one: inside its territory, readable, new."""
@@ -245,7 +236,6 @@ class Search:
                 failure = Failure("refused", refusal)
             else:
                 tree, failure = self._new_tree(proposal.files)
-        attempt.most_usd = 0.0  # what it has cost stands in the next event
         attempt.proposal = proposal
         attempt.decision = {
             **attempt.decision,
@@ -257,6 +247,8 @@ class Search:
             timed = {"elapsed": self.parts.clock()}
             if (event := self.parts.ledger.propose(attempt.decision, proposal, timed)) is not None:
                 self._tell(event)
+            if attempt.talk is not None:
+                attempt.talk.ticket.recorded()
             self._evaluate(attempt)
         else:
             kinds: dict[str, Verdict] = {"duplicate": "duplicate", "refused": "refused"}
@@ -330,6 +322,8 @@ class Search:
             measured["failure"] = asdict(failure)
         decision |= {"variant": variant.id if variant else None, "verdict": verdict}
         self.append("trial", decision, measured, variant=variant, files=files)
+        if attempt.talk is not None:
+            attempt.talk.ticket.close()
 
     def _answer(self, evaluation: Evaluation) -> dict[str, bytes]:
         """The answer of an artifact that beats the champion: kept, because it is the result."""
@@ -406,10 +400,8 @@ class Search:
     def _tell(self, event: Event) -> None:
         trial = self.history.tell(event)
         if trial is not None:
-            self.parts.population.tell(trial)
-            self.parts.selector.tell(trial)
-            for operator in self.parts.operators.values():
-                operator.tell(trial)
+            self.parts.asking.tell(trial)
+        self.parts.desk.tell(event)
         self.parts.gate.tell(event)
         self._unheard.append(event)
 

@@ -17,9 +17,11 @@ class RunOptions:
     trials: int | None = None
     seconds: float | None = None
     usd: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
     workers: int | None = None  # one a core
     seed: int = 0
-    models: tuple[str, ...] = ()  # as LiteLLM names them
+    models: tuple[str, ...] = ()  # NAME,key=value,... with the names of LiteLLM
     operators: tuple[str, ...] | None = None
     population: str | None = None
     walls: Walls = ANY_WALLS

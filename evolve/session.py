@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
+from evolve.asking import Asking
 from evolve.budget import Budget, Clock
 from evolve.claim import open_sealed, reserve
 from evolve.landing import Landing
 from evolve.loop import Parts, Search, search
+from evolve.models.desk import Desk
+from evolve.models.named import desk as open_desk
+from evolve.models.purse import Limits
 from evolve.operators import create as create_operators
-from evolve.operators.portfolio import Portfolio
-from evolve.operators.rewrite import Rewrite
 from evolve.operators.territory import Territory
 from evolve.options import RunOptions
 from evolve.place import find_place
 from evolve.result import summary, totals
 from evolve.start import Session, begin, inspect_seed
 from evolve.stopping import STOPPED, Stop
-from evolve.types import BadInput, Executor, Gate, Json, Listener, Operator
+from evolve.types import BadInput, Executor, Gate, Json, Listener
 from fitness.gate import DuelGate, OpenGate
 from fitness.problem import Problem
 from populations import create as create_population
@@ -46,9 +49,12 @@ def play(
 ) -> dict[str, Json]:
     """Put a run together, let it search, open the sealed draws, say what came out; see `evolve.run.run`."""
     operators = create_operators(options.operators, problem, options.models)
-    session = _session(options, problem, clock, executor, operators)
+    rule: Literal["duel", "open"] = "open" if options.baseline == "hill-climb" else "duel"
+    place = find_place(run_path(options, problem), problem, options.seed, rule, options.fork)
+    prices = place.begun[0].measured.get("prices", {}) if place.begun else {}
+    desk = open_desk(options.models, Limits(options.usd, options.tokens, options.calls), prices)
+    session = _session(options, problem, clock, executor, list(operators), desk, rule)
     population = create_population(options.population or BASELINES.get(options.baseline or "", "elite"))
-    place = find_place(run_path(options, problem), problem, options.seed, session.rule, options.fork)
     new, inspected = len(place.begun) < 2, None
     if new and (inspected := inspect_seed(session, stop)) is None:
         raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
@@ -62,13 +68,11 @@ def play(
         parts = Parts(
             ledger=ledger,
             executor=executor,
-            population=population,
-            selector=Portfolio(operators),
-            operators=operators,
+            asking=Asking(options.seed, operators.values(), desk.models, population),
+            desk=desk,
             gate=gate,
             territory=Territory(problem.seed_files, problem.editable),
             budget=session.budget,
-            seed=options.seed,
             search_cases=session.search_cases,
             artifact=problem.claim == "artifact",
             sized=problem.margin > 0,
@@ -88,22 +92,27 @@ def play(
 
 
 def _session(
-    options: RunOptions, problem: Problem, clock: Clock, executor: Executor, operators: Mapping[str, Operator]
+    options: RunOptions,
+    problem: Problem,
+    clock: Clock,
+    executor: Executor,
+    operators: Sequence[str],
+    desk: Desk,
+    rule: Literal["duel", "open"],
 ) -> Session:
     """What was asked for, as the run's first event will tell it. Raises BadInput where it cannot be."""
-    if options.usd is not None:
-        unpriced = [model for model, price in _prices(operators).items() if price is None]
-        if unpriced:  # a budget in dollars could not bound it
-            got = f"{', '.join(unpriced)}, which LiteLLM has no price for"
-            raise BadInput("--usd", "models whose price is known (or --trials, --seconds instead)", got)
+    budget = Budget(options.trials, options.seconds, options.usd, options.tokens, options.calls)
+    if (unpriced := desk.unpriced(everywhere=options.usd is not None)) is not None:
+        expected = "a price for each model, as --model NAME,price=0.25/2: dollars for a million tokens"
+        raise BadInput("--usd", expected, f"none for {unpriced}, which LiteLLM does not know")
     return Session(
         problem=problem,
         seed=options.seed,
-        rule="open" if options.baseline == "hill-climb" else "duel",
+        rule=rule,
         executor=executor,
-        budget=Budget(options.trials, options.seconds, options.usd),
+        budget=budget,
         settings={
-            "budget": {"trials": options.trials, "seconds": options.seconds, "usd": options.usd},
+            "budget": asdict(budget),
             "operators": list(operators),
             "models": list(options.models),
             "population": options.population,
@@ -111,15 +120,9 @@ def _session(
             "sandbox": options.walls.kind,
             "runtime": options.walls.runtime,
         },
-        prices=partial(_prices, operators),
+        prices=lambda: {name: price and price._asdict() for name, price in desk.prices.items()},
         clock=clock,
     )
-
-
-def _prices(operators: Mapping[str, Operator]) -> dict[str, Json]:
-    """What each model that an operator asks costs."""
-    asking = [operator for operator in operators.values() if isinstance(operator, Rewrite)]
-    return {name: price and price._asdict() for each in asking for name, price in each.prices.items()}
 
 
 def _end(ended: Search, problem: Problem, stop: Stop) -> str | None:

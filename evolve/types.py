@@ -15,7 +15,7 @@ That a *program* failed is never an exception: it is a `Failure` inside an `Outc
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -290,7 +290,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request to a language model and its reply, as paid for."""
+    """One request to a language model and its reply, as paid for; without a reply, why there is none."""
 
     model: str
     prompt: str
@@ -300,6 +300,7 @@ class Exchange:
     reply_tokens: int = 0
     seconds: float = 0.0
     parameters: Mapping[str, Json] = field(default_factory=dict)
+    error: str = ""  # why no reply came, where none did
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +320,26 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """What an operator wants to ask a language model."""
+
+    prompt: str
+    seed: int | None = None  # for models that can repeat themselves
+    otherwise: Failure | None = None  # what the attempt ends with if there is no budget to ask
+
+
+# What an operator says to a language model: it yields questions and is sent exchanges that have a reply. A
+# child that it yields may come back with a failure that another question could mend; the one that it returns
+# is final. It asks nobody itself, so that the driver counts, records and replays what is said.
+Conversation = Generator[Question | Proposal, Exchange | Failure | None, Proposal]
+
+
+def arm(operator: str, model: str | None) -> str:
+    """Who makes children: an operator, or one with a model."""
+    return operator if model is None else f"{operator}@{model}"
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """One attempt, finished. Trial 0 is the seed. `value` is oriented: greater is better."""
 
@@ -335,6 +356,12 @@ class Trial:
     idea: str = ""
     details: Mapping[str, Json] = field(default_factory=dict)
     usd: float = 0.0
+    model: str | None = None  # that was asked
+
+    @property
+    def arm(self) -> str:
+        """Who made it: an operator, or `operator@model`."""
+        return arm(self.operator, self.model)
 
     @property
     def seconds_a_case(self) -> float:
@@ -358,12 +385,12 @@ class Operator(Protocol):
     arity: int  # how many parents it wants
 
     @property
-    def most_usd(self) -> float:
-        """What one proposal may cost at the most, in dollars; 0: no model is asked."""
+    def prompt_bytes(self) -> int:
+        """The length of its longest prompt; 0: it asks no language model."""
         ...
 
-    def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal | Awaitable[Proposal]:
-        """Make one child; an awaitable where a language model has to be waited for."""
+    def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal | Conversation:
+        """Make one child; by a conversation, if and only if `prompt_bytes` is not 0."""
         ...
 
     def tell(self, trial: Trial) -> None:
@@ -372,10 +399,10 @@ class Operator(Protocol):
 
 
 class Selector(Protocol):
-    """Decides which operator makes the next child."""
+    """Decides who makes the next child: an arm is an operator or, as `operator@model`, one with a model."""
 
     def ask(self, rng: np.random.Generator, pending: Collection[str]) -> str:
-        """Name of the next operator; `pending` names those of the attempts in flight."""
+        """Name of the next arm; `pending` names those of the attempts in flight."""
         ...
 
     def tell(self, trial: Trial) -> None:

@@ -115,6 +115,7 @@ def encode_paid(proposal: Proposal) -> tuple[dict[str, Json], dict[str, bytes]]:
                 "reply_tokens": exchange.reply_tokens,
                 "seconds": exchange.seconds,
                 "parameters": dict(exchange.parameters),
+                **({"error": exchange.error} if exchange.error else {}),
             }
             for exchange in proposal.exchanges
         ],

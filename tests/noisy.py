@@ -37,11 +37,11 @@ class Planted:
 
     name = "planted"
     arity = 1
-    most_usd = 0.0
+    prompt_bytes = 0
 
     gain, at = 0.0, 0
 
-    def __init__(self, problem: object, models: Sequence[str]) -> None:
+    def __init__(self, problem: object) -> None:
         self.made = 0
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:

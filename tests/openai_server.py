@@ -29,12 +29,19 @@ class Server(NamedTuple):
     url: str
     requests: list[dict[str, Any]]
     close: Callable[[], None]  # from now on nobody is there
+    at_once: list[int]  # requests that were under way when each one came, itself included
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 512  # more than may connect at once
 
 
 @contextmanager
 def serving(answer: Callable[[dict[str, Any], int], Answer]) -> Iterator[Server]:
     """Serve while inside; `answer` maps a request and its number to what comes back."""
     requests: list[dict[str, Any]] = []
+    at_once: list[int] = []
+    under_way = [0]
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -45,7 +52,11 @@ def serving(answer: Callable[[dict[str, Any], int], Answer]) -> Iterator[Server]
             with lock:
                 requests.append(body | {"path": self.path})
                 made = answer(body, len(requests) - 1)
+                under_way[0] += 1
+                at_once.append(under_way[0])
             time.sleep(made.delay_seconds)
+            with lock:
+                under_way[0] -= 1
             payload = json.dumps(_payload(body, made)).encode()
             try:
                 self.send_response(made.status)
@@ -59,7 +70,7 @@ def serving(answer: Callable[[dict[str, Any], int], Answer]) -> Iterator[Server]
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -69,7 +80,7 @@ def serving(answer: Callable[[dict[str, Any], int], Answer]) -> Iterator[Server]
         server.server_close()
 
     try:
-        yield Server(f"http://127.0.0.1:{server.server_port}/v1", requests, close)
+        yield Server(f"http://127.0.0.1:{server.server_port}/v1", requests, close, at_once)
     finally:
         close()
         thread.join()

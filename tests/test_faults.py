@@ -50,8 +50,8 @@ class Poisoner(Nudge):
 
     name = "poisoner"
 
-    def __init__(self, problem: object, models: Sequence[str]) -> None:
-        super().__init__(problem, models)
+    def __init__(self, problem: object) -> None:
+        super().__init__(problem)
         self.made = 0
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:

@@ -29,25 +29,21 @@ def answer(body: dict[str, Any], number: int) -> Answer:
     return Answer(f"A larger number.\n```python\ndef solve(case):\n    return 0.{number + 1:03d}\n```\n")
 
 
-def evolve(folder: Path, server: Server, *options: str) -> dict[str, Any]:
-    command = [
-        "run",
-        "numbers",
-        "--model",
-        "openai/gpt-4o-mini",
-        "--operators",
-        "rewrite",
-        "--to",
-        "run",
-        "--json",
-    ]
-    done = subprocess.run(
-        [sys.executable, "-m", "evolve", *command, *options],
+def command(
+    folder: Path, server: Server, *options: str, model: str = "openai/gpt-4o-mini"
+) -> subprocess.CompletedProcess[str]:
+    words = ["run", "numbers", "--model", model, "--to", "run", "--json"]
+    return subprocess.run(
+        [sys.executable, "-m", "evolve", *words, *options],
         capture_output=True,
         text=True,
         cwd=folder,
         env={**os.environ, "OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": server.url},
     )
+
+
+def evolve(folder: Path, server: Server, *options: str, model: str = "openai/gpt-4o-mini") -> dict[str, Any]:
+    done = command(folder, server, "--operators", "rewrite", *options, model=model)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result
@@ -114,3 +110,26 @@ def test_a_budget_in_dollars_needs_prices(tmp_path: Path) -> None:
     assert "--usd" in done.stderr and "nobody-knows-it" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run.git").exists()
+
+
+def test_prices_stay_as_the_first_event_names_them(tmp_path: Path) -> None:
+    write_problem(tmp_path / "numbers", search=2, sealed=4)
+    with serving(answer) as server:
+        first = evolve(tmp_path, server, "--calls", "3", model="openai/mine,price=1000/2000")
+        again = evolve(tmp_path, server, "--trials", "6", model="openai/mine")
+    assert first["stopped_by"] == "calls" and first["trials"] == 3
+    each = (120 * 1000 + 30 * 2000) / 1e6
+    assert abs(first["usd"] - 3 * each) < 1e-9 and abs(again["usd"] - 6 * each) < 1e-9
+
+
+def test_a_model_that_will_not_answer_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
+    write_problem(tmp_path / "numbers", search=2, sealed=4)
+    with serving(lambda *_: Answer("Incorrect API key provided", 401, "invalid_api_key")) as server:
+        alone = command(tmp_path, server, "--operators", "rewrite", "--trials", "40")
+        assert alone.returncode == 1 and alone.stderr.count("error:") == 1
+        assert "gpt-4o-mini" in alone.stderr and "Incorrect API key" in alone.stderr
+        asked = len(server.requests)
+        assert asked <= 16
+        mixed = command(tmp_path, server, "--trials", "40")
+        assert mixed.returncode == 0, mixed.stderr
+        assert json.loads(mixed.stdout)["trials"] == 40 and len(server.requests) <= asked + 16

@@ -7,10 +7,12 @@ import sys
 import pytest
 from openai_server import Answer, serving
 
-from evolve.models import NoReply
+from evolve.models import NoReply, Price
+from evolve.models.desk import Desk
 from evolve.models.litellm import LiteLLM, Settings
+from evolve.models.named import parse
 from evolve.models.scripted import Scripted
-from evolve.types import BadInput, ModelError
+from evolve.types import BadInput
 
 
 def ask(url, prompt="hello", name="openai/gpt-4.1-mini", **settings):
@@ -32,7 +34,7 @@ def test_an_exchange_keeps_prompt_reply_tokens_cost_and_parameters():
 
 def test_a_given_price_counts_and_an_unknown_one_is_said_to_be():
     with serving(lambda *_: Answer("hi")) as server:
-        priced = ask(server.url, name="openai/mine", usd_per_million=(10.0, 20.0))
+        priced = ask(server.url, name="openai/mine", price=Price(10.0, 20.0))
         unpriced = ask(server.url, name="openai/mine")
     assert priced.usd == pytest.approx((120 * 10 + 30 * 20) / 1e6)
     assert (unpriced.usd, unpriced.parameters["price"]) == (0.0, "unknown")
@@ -53,22 +55,24 @@ def test_a_late_provider_is_asked_again():
     assert len(server.requests) == 2
     model = LiteLLM("openai/gpt-4.1-mini")
     once = (120 * 0.4 + 30 * 1.6) / 1e6
-    assert once < exchange.usd < model.most_usd(len("hello")), "the first may be billed, and counts in full"
-    assert exchange.usd == pytest.approx(once + model.most_usd(len("hello")) / 2)
+    most = model.most(len("hello"))
+    assert once < exchange.usd < most.usd, "the first may be billed, and counts in full"
+    assert exchange.usd == pytest.approx(once + most.usd / 2)
+    assert exchange.prompt_tokens + exchange.reply_tokens == 150 + most.tokens / 2
 
 
 def test_a_provider_that_stays_late_is_asked_twice_and_both_count():
     with serving(lambda *_: Answer("late", delay_seconds=1.0)) as server, pytest.raises(NoReply) as raised:
         ask(server.url, seconds=0.3)
     assert len(server.requests) == 2
-    assert raised.value.exchange.usd == LiteLLM("openai/gpt-4.1-mini").most_usd(len("hello"))
+    assert raised.value.exchange.usd == LiteLLM("openai/gpt-4.1-mini").most(len("hello")).usd
 
 
 def test_a_reply_without_a_count_of_tokens_counts_in_full():
     with serving(lambda *_: Answer("hi", missing="usage")) as server:
         exchange = ask(server.url)
     assert exchange.reply == "hi"
-    assert exchange.usd == pytest.approx(LiteLLM("openai/gpt-4.1-mini").most_usd(len("hello")) / 2)
+    assert exchange.usd == pytest.approx(LiteLLM("openai/gpt-4.1-mini").most(len("hello")).usd / 2)
 
 
 def test_a_reply_without_a_message_is_none():
@@ -96,10 +100,10 @@ def test_a_provider_that_stays_busy_gives_no_reply_which_the_next_prompt_may_get
 def test_what_will_not_heal_is_a_model_error_at_once(status, code):
     with (
         serving(lambda *_: Answer(code, status, code)) as server,
-        pytest.raises(ModelError, match=code) as raised,
+        pytest.raises(NoReply, match=code) as raised,
     ):
         ask(server.url)
-    assert not isinstance(raised.value, NoReply)
+    assert raised.value.for_good
     assert len(server.requests) == 1
 
 
@@ -110,9 +114,9 @@ def test_a_prompt_that_is_too_long_fails_alone():
 
 
 def test_a_server_that_is_not_there_is_a_model_error():
-    with pytest.raises(ModelError, match="Connection error") as raised:
+    with pytest.raises(NoReply, match="Connection error") as raised:
         ask("http://127.0.0.1:9/v1", tries=2)
-    assert not isinstance(raised.value, NoReply)
+    assert raised.value.for_good
 
 
 def test_a_server_that_goes_away_fails_the_prompt_and_not_the_run():
@@ -123,8 +127,9 @@ def test_a_server_that_goes_away_fails_the_prompt_and_not_the_run():
 
     with serving(lambda *_: Answer("hi")) as server:
         settings = Settings(api_base=server.url, api_key="none", pause=0.01, tries=2)
-        with pytest.raises(NoReply, match="2 tries"):
+        with pytest.raises(NoReply, match="2 tries") as raised:
             asyncio.run(ask_twice(LiteLLM("openai/gpt-4.1-mini", settings)))
+    assert not raised.value.for_good
 
 
 def test_a_server_that_breaks_each_time_fails_the_prompt_and_not_the_run():
@@ -143,23 +148,26 @@ def test_many_prompts_are_in_flight_at_once():
     assert sum(exchange.seconds for exchange in exchanges) > 20 * 0.3
 
 
-def test_the_most_that_an_exchange_may_cost_is_never_nothing_and_follows_the_prompt():
+def test_the_most_that_an_exchange_may_use_is_never_nothing_and_follows_the_prompt():
     model = LiteLLM("openai/gpt-4.1-mini", Settings(reply_tokens=1000))
-    assert model.most_usd(936) == pytest.approx(2 * (1000 * 0.4 + 1000 * 1.6) / 1e6)
-    assert model.most_usd(100_936) == pytest.approx(2 * (101_000 * 0.4 + 1000 * 1.6) / 1e6)
-    assert LiteLLM("openai/unpriced").most_usd(1) > 0
-    assert Scripted(["hi"]).most_usd(1) > 0
+    assert model.most(936) == pytest.approx((2 * (1000 * 0.4 + 1000 * 1.6) / 1e6, 4000, 1))
+    assert model.most(100_936) == pytest.approx((2 * (101_000 * 0.4 + 1000 * 1.6) / 1e6, 204_000, 1))
+    assert LiteLLM("openai/unpriced").most(1)[1:] > (0, 0)
+    assert Scripted(["hi"]).most(1)[1:] > (0, 0)
 
 
 def test_it_is_known_whose_price_is_known():
     assert LiteLLM("openai/gpt-4.1-mini").price == pytest.approx((0.4, 1.6))
     assert LiteLLM("openai/unpriced").price is None
-    assert LiteLLM("openai/unpriced", Settings(usd_per_million=(0.0, 0.0))).price == (0.0, 0.0)
+    assert LiteLLM("openai/unpriced", Settings(price=Price(0.0, 0.0))).price == (0.0, 0.0)
+    desk = Desk([Scripted(["hi"]), LiteLLM("openai/mine")])
+    assert desk.prices == {"scripted": (0.0, 0.0), "openai/mine": None}
+    assert desk.unpriced(everywhere=True) == "openai/mine" and desk.unpriced(everywhere=False) is None
 
 
 def test_a_name_without_a_provider_is_bad_input():
     with pytest.raises(BadInput, match="PROVIDER/NAME"):
-        LiteLLM("no-such-provider/x").most_usd(1)
+        LiteLLM("no-such-provider/x").most(1)
 
 
 def test_litellm_is_imported_by_the_first_model_and_not_before():
@@ -175,4 +183,12 @@ def test_a_scripted_model_answers_in_turn_or_by_the_prompt():
     assert asyncio.run(ask_thrice(Scripted(["1", "2"]))) == ["1", "2", "1"]
     model = Scripted(str.upper, usd=0.5)
     assert asyncio.run(ask_thrice(model)) == ["A", "B", "C"]
-    assert model.prompts == ["a", "b", "c"] and model.most_usd(1) == 0.5
+    assert model.prompts == ["a", "b", "c"] and model.most(1).usd == 0.5
+
+
+def test_a_model_is_named_with_what_it_may_use_and_how_it_is_asked():
+    asked = parse("openai/x,price=0.25/2,usd=1.5,tokens=1e6,calls=10,at_once=64,temperature=default,tries=2")
+    assert (asked.name, asked.at_once, asked.settings.tries) == ("openai/x", 64, 2)
+    assert (asked.limits.usd, asked.limits.tokens, asked.limits.calls) == (1.5, 1_000_000, 10)
+    assert asked.settings.price == (0.25, 2.0) and asked.settings.temperature is None
+    assert parse("ollama/y,base=http://127.0.0.1:1/v1").settings.api_base == "http://127.0.0.1:1/v1"

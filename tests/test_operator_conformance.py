@@ -1,14 +1,12 @@
 """What every operator owes: pure given parents and generator, inside the territory, a child or a reason."""
 
-import asyncio
-import inspect
 import json
 import subprocess
 import sys
 import warnings
 
-import numpy as np
 import pytest
+import talking
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -132,23 +130,12 @@ def parent(files, value=1.0, id="0-abcdef"):
 
 
 def create(name, files, editable=("*",)):
-    model = Scripted(
-        lambda prompt: (
-            f"Add one.\n```python\n{next(iter(files.values())).decode(errors='replace')}\n# one\n```"
-        )
-    )
-    return operators.create([name], Problem(files, editable), [model])[name]
+    return operators.create([name], Problem(files, editable), ["scripted"] * (name in operators.ASKING))[name]
 
 
 def proposed(operator, parents, seed):
-    made = operator.propose(parents, np.random.default_rng(seed))
-    if not inspect.isawaitable(made):
-        return made
-
-    async def wait():
-        return await made
-
-    return asyncio.run(wait())
+    text = next(iter(parents[0].variant.files.values())).decode(errors="replace")
+    return talking.proposed(operator, parents, seed, Scripted([f"Add one.\n```python\n{text}\n# one\n```"]))
 
 
 def files_of(source):
@@ -277,7 +264,7 @@ def test_being_told_changes_no_parent_and_takes_any_trial(name):
 def test_it_has_what_the_loop_reads(name):
     operator: Operator = create(name, files_of(PLAIN))
     assert operator.name == name and operator.arity in (1, 2)
-    assert (operator.most_usd > 0) == (name == "rewrite")
+    assert (operator.prompt_bytes > 0) == (name in operators.ASKING)
 
 
 LEAVES = ["a", "b", "xs", "1", "2.5", "-3", "xs[i]", "xs[0]", "len(xs)", "True", "None", "'s'", "i"]
@@ -330,7 +317,7 @@ def test_any_program_that_compiles_gives_children_that_compile(lines, name, seed
 def test_without_a_model_rewrite_is_left_out_by_default_and_refused_by_name():
     problem = Problem(files_of(PLAIN))
     assert list(operators.create(None, problem)) == ["syntax", "crossover", "tune"]
-    assert list(operators.create(None, problem, [Scripted(["x"])])) == [
+    assert list(operators.create(None, problem, ["x"])) == [
         "syntax",
         "crossover",
         "tune",
@@ -338,6 +325,8 @@ def test_without_a_model_rewrite_is_left_out_by_default_and_refused_by_name():
     ]
     with pytest.raises(BadInput, match="at least one model"):
         operators.create(["rewrite"], problem)
+    with pytest.raises(BadInput, match="--model: expected an operator that asks one"):
+        operators.create(["syntax"], problem, ["x"])
 
 
 def test_an_unknown_operator_is_bad_input_that_lists_the_known_ones_nearest_first():
@@ -364,9 +353,9 @@ def test_a_module_of_ones_own_that_fails_is_bad_input(tmp_path, source, why):
 
 
 class Own:
-    name, arity, most_usd = "own", 1, 0.0
+    name, arity, prompt_bytes = "own", 1, 0
 
-    def __init__(self, problem, models):
+    def __init__(self, problem):
         self.problem = problem
 
 

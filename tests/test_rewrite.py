@@ -1,9 +1,7 @@
 """The prompt that a model gets and what is made of its reply, over real HTTP as well."""
 
-import asyncio
-
-import numpy as np
 import pytest
+import talking
 from openai_server import Answer, serving
 
 from evolve.models.litellm import LiteLLM, Settings
@@ -26,9 +24,8 @@ def parent(files=FILES, evaluation=None):
     return Parent(Variant("3-abcdef", files), trial)
 
 
-def proposed(model, seed=0):
-    operator = Rewrite(Problem(), TERRITORY, [model])
-    return asyncio.run(operator.propose([parent()], np.random.default_rng(seed)))
+def proposed(model, files=FILES, territory=TERRITORY):
+    return talking.proposed(Rewrite(Problem(), territory), [parent(files)], 0, model)
 
 
 def test_the_prompt_holds_what_a_model_needs_and_no_more():
@@ -103,24 +100,11 @@ def test_the_exchange_is_kept_with_the_child_and_with_the_failure():
 
 def test_a_prompt_longer_than_its_price_allows_for_is_not_sent():
     model = Scripted(["no"])
-    operator = Rewrite(Problem(), TERRITORY, [model])
     long = {"program.py": b"#" * 20_000 + b"\nx = 1\n"}
-    made = asyncio.run(operator.propose([parent(long)], np.random.default_rng(0)))
+    made = proposed(model, long)
     assert made.files is None and "a prompt of 20" in made.failure.detail and not model.prompts
-    roomy = Rewrite(Problem(), Territory(long, ["*.py"]), [model])
-    asyncio.run(roomy.propose([parent(long)], np.random.default_rng(0)))
+    proposed(model, long, Territory(long, ["*.py"]))
     assert len(model.prompts) == 1
-    priced = [
-        Rewrite(Problem(), t, [LiteLLM("openai/gpt-4.1-mini")]) for t in (TERRITORY, Territory(long, ["*"]))
-    ]
-    assert priced[0].most_usd < priced[1].most_usd
-
-
-def test_models_without_a_price_are_named():
-    models = [Scripted(["hi"]), LiteLLM("openai/mine"), LiteLLM("openai/gpt-4.1-mini")]
-    prices = Rewrite(Problem(), TERRITORY, models).prices
-    assert prices["openai/mine"] is None and prices["scripted"] == (0.0, 0.0)
-    assert prices["openai/gpt-4.1-mini"] == pytest.approx((0.4, 1.6))
 
 
 def test_what_a_late_reply_may_have_cost_is_counted():

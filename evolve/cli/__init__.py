@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -109,13 +109,20 @@ def run(
     usd: Annotated[
         float | None, typer.Option(metavar="U", help="Budget: dollars paid to language models.")
     ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(metavar="T", help="Budget: tokens of language models, prompts and replies.")
+    ] = None,
+    calls: Annotated[int | None, typer.Option(metavar="C", help="Budget: calls of language models.")] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="W", help="Processes that evaluate; default one a core.")
     ] = None,
     seed: Annotated[int, typer.Option(metavar="K", help="Of every random choice.")] = 0,
     model: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="A language model as LiteLLM names it; repeatable."),
+        typer.Option(
+            metavar="NAME",
+            help="A language model as LiteLLM names it; repeatable. NAME,usd=1,price=0.25/2 sets its own.",
+        ),
     ] = None,
     operators: Annotated[str | None, typer.Option(help="Names, joined by commas.", metavar="A,B")] = None,
     population: Annotated[
@@ -140,10 +147,13 @@ def run(
     _above_zero("--trials", trials)
     _above_zero("--seconds", seconds)
     _above_zero("--usd", usd)
+    _above_zero("--tokens", tokens)
+    _above_zero("--calls", calls)
     _above_zero("--workers", workers)
     walls = _walls(sandbox, trust, runtime)
     chosen = tuple(filter(None, map(str.strip, operators.split(",")))) if operators is not None else None
-    _consistent(to, usd, seed, model or (), chosen, population, baseline)
+    paid = {"--usd": usd, "--tokens": tokens, "--calls": calls}
+    _consistent(to, paid, seed, model or (), chosen, population, baseline)
     from evolve.cli.running import run_and_show
     from evolve.run import RunOptions
 
@@ -154,6 +164,8 @@ def run(
             trials=trials,
             seconds=seconds,
             usd=usd,
+            tokens=tokens,
+            calls=calls,
             workers=workers,
             seed=seed,
             models=tuple(model or ()),
@@ -406,7 +418,7 @@ def _above_zero(option: str, value: float | None) -> None:
 
 def _consistent(
     to: Path | None,
-    usd: float | None,
+    paid: Mapping[str, float | None],
     seed: int,
     models: Sequence[str],
     operators: Sequence[str] | None,
@@ -424,12 +436,9 @@ def _consistent(
         raise BadInput("--operators", "names, joined by commas", "none")
     if baseline and population:
         raise BadInput(f"--baseline {baseline}", "no --population: it is one itself", population)
-    # one's own operators, by dotted path, are handed the models and may pay for what they like
-    own = [name for name in operators or () if "." in name or ":" in name]
-    if models and operators and "rewrite" not in operators and not own:
-        raise BadInput("--model", "an operator that asks one (rewrite) in --operators", ",".join(operators))
-    if usd is not None and not models and not own:
-        raise BadInput("--usd", "a --model that it pays for", "none")
+    for option, limit in paid.items():
+        if limit is not None and not models:
+            raise BadInput(option, "a --model that it pays for", "none")
 
 
 def _walls(sandbox: str, trust: bool, runtime: str | None) -> Walls:

@@ -245,21 +245,26 @@ def operator_lines(story: Story) -> list[Text]:
 
 def budget_line(story: Story, budget: Budget, elapsed: float) -> Text:
     """What is spent of what may be; the budget that is nearest to its end as a bar."""
-    spent = {"trials": float(story.history.trials), "seconds": elapsed, "usd": story.history.usd}
+    history = story.history
+    words = {"seconds": duration, "usd": dollars}
+    spent = {
+        "trials": float(history.trials),
+        "seconds": elapsed,
+        "usd": history.usd,
+        "tokens": float(history.tokens),
+        "calls": float(history.calls),
+    }
     limits = {name: limit for name in spent if (limit := getattr(budget, name)) is not None}
     if not limits:
         return Text(
             f"none: {duration(elapsed)} so far, Ctrl-C ends the run and keeps everything", style="quiet"
         )
     share = max(spent[name] / limit for name, limit in limits.items())
-    words = {
-        "trials": lambda value: f"{value:,.0f}",
-        "seconds": duration,
-        "usd": dollars,
-    }
-    unit = {"trials": " trials", "seconds": "", "usd": ""}
     texts = [
-        f"{words[name](spent[name])} of {words[name](limit)}{unit[name]}" for name, limit in limits.items()
+        f"{words[name](spent[name])} of {words[name](limit)}"
+        if name in words
+        else f"{spent[name]:,.0f} of {limit:,.0f} {name}"
+        for name, limit in limits.items()
     ]
     if "seconds" not in limits:
         texts.append(duration(elapsed))

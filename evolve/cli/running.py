@@ -18,7 +18,7 @@ from fitness.problem import load
 def run_and_show(options: RunOptions, *, as_json: bool) -> dict[str, Any]:
     """Run, show, and return what came out."""
     problem = load(options.problem)
-    budget = Budget(options.trials, options.seconds, options.usd)
+    budget = Budget(options.trials, options.seconds, options.usd, options.tokens, options.calls)
     console = status()
     live = console.is_terminal and not console.is_dumb_terminal
     progress = (LiveProgress if live else PlainProgress)(problem, budget, console)
@@ -45,7 +45,7 @@ def again(options: RunOptions, result: Mapping[str, Any]) -> str:
         "--runtime": options.walls.runtime,
         "--baseline": options.baseline,
     }
-    for budget in ("trials", "seconds", "usd"):
+    for budget in ("trials", "seconds", "usd", "tokens", "calls"):
         limit = getattr(options, budget)
         given[f"--{budget}"] = 2 * limit if limit and result["stopped_by"] == budget else limit
     for option, value in given.items():

@@ -156,6 +156,8 @@ def _work(story: Story, result: Mapping[str, Json]) -> str:
         words.append(f"{failed:,} without a score")
     if rate is not None:
         words.append(f"{rate:,.1f} evaluations/s")
+    if calls := story.history.calls:
+        words.append(f"{calls:,} calls of models, {story.history.tokens:,} tokens")
     if result["usd"]:
         words.append(dollars(result["usd"]))
     if survived := story.history.survived:

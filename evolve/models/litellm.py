@@ -12,8 +12,7 @@ from threading import Lock, Thread
 from types import ModuleType
 from typing import Any
 
-from evolve.models import NoReply, Price
-from evolve.models.scripted import FREE
+from evolve.models import Amount, NoReply, Price
 from evolve.types import BadInput, Exchange, Json, ModelError
 
 _BILLED = 2  # requests of one prompt, at the most
@@ -32,7 +31,7 @@ class Settings:
     pause: float = 1.0  # seconds before the second try; doubled before each further one
     api_base: str | None = None  # address of the server; None: the provider's own
     api_key: str | None = None  # None: from the environment, where LiteLLM looks for the provider's
-    usd_per_million: tuple[float, float] | None = None  # of prompt and reply tokens; None: as LiteLLM knows
+    price: Price | None = None  # None: as LiteLLM knows
 
 
 class LiteLLM:
@@ -42,17 +41,21 @@ class LiteLLM:
         self.name = name
         self._settings = settings or Settings()
         self._replied = False  # ever
+        self._known_price: Price | None = None  # by LiteLLM
+        self._asked_for_price = False
         _start_loading()
 
     @property
     def price(self) -> Price | None:
         """As given, or as LiteLLM knows it, for a short prompt; this waits until it is loaded."""
-        prompt, reply = self._price(1, 0), self._price(0, 1)
-        return None if prompt is None or reply is None else Price(prompt * 1e6, reply * 1e6)
+        if self._settings.price is None and not self._asked_for_price:
+            self._known_price, self._asked_for_price = _list_price(self.name), True
+        return self._settings.price or self._known_price
 
-    def most_usd(self, prompt_bytes: int) -> float:
+    def most(self, prompt_bytes: int) -> Amount:
         """Two full replies, as many as may be billed, to a prompt in which each byte is a token."""
-        return max(FREE, _BILLED * self._worst(prompt_bytes))
+        prompt, reply = prompt_bytes + _FRAME_TOKENS, self._settings.reply_tokens
+        return Amount(_BILLED * self._usd(prompt, reply), _BILLED * (prompt + reply), 1)
 
     async def complete(self, prompt: str, seed: int | None = None) -> Exchange:
         """Ask, again after a pause while the provider is busy, late, broken or out of reach.
@@ -70,10 +73,12 @@ class LiteLLM:
             parameters["seed"] = seed
         pause, late, out_of_reach, began = settings.pause, 0, 0, time.monotonic()
 
-        def lost(why: str, billed: int) -> NoReply:
-            usd, seconds = billed * self._worst(len(prompt.encode())), time.monotonic() - began
-            paid = Exchange(self.name, prompt, "", usd, seconds=seconds, parameters=parameters)
-            return NoReply(f"{self.name}: {why}", paid if billed else None)
+        def lost(why: str, billed: int, for_good: bool = False) -> NoReply:
+            usd, asked, replied = self._worst(prompt, billed)
+            seconds, error = time.monotonic() - began, f"{self.name}: {why}"
+            return NoReply(
+                Exchange(self.name, prompt, "", usd, asked, replied, seconds, parameters, error), for_good
+            )
 
         for number in range(1, settings.tries + 1):
             started = time.monotonic()
@@ -93,13 +98,12 @@ class LiteLLM:
                 raise lost(_line(error), late) from error
             except library.exceptions.openai.OpenAIError as error:  # all of LiteLLM's derive from it
                 if _for_good(error):
-                    raise ModelError(f"{self.name}: {_line(error)}") from error
+                    raise lost(_line(error), late, for_good=True) from error
                 late += isinstance(error, library.Timeout)
                 out_of_reach += _out_of_reach(error)
                 if number == settings.tries or late == _BILLED:
-                    if out_of_reach == number and not self._replied:
-                        raise ModelError(f"{self.name}: {_line(error)}") from error
-                    raise lost(f"{number} tries, then {_line(error)}", late) from error
+                    never = out_of_reach == number and not self._replied
+                    raise lost(f"{number} tries, then {_line(error)}", late, for_good=never) from error
             else:
                 self._replied = True
                 exchange = self._exchange(prompt, response, parameters, time.monotonic() - started, late)
@@ -120,33 +124,48 @@ class LiteLLM:
             return None
         usage = getattr(response, "usage", None)
         asked, replied = getattr(usage, "prompt_tokens", 0) or 0, getattr(usage, "completion_tokens", 0) or 0
-        usd = self._price(asked, replied)
         if not (asked and replied):
+            asked = replied = 0
             late += 1
-        if usd is None:
+        if self.price is None:
             parameters["price"] = "unknown"
         if late:
             parameters["counted_in_full"] = late
-        usd = (usd or 0.0) + late * self._worst(len(prompt.encode()))
-        return Exchange(self.name, prompt, message.content or "", usd, asked, replied, seconds, parameters)
+        usd, more_asked, more_replied = self._worst(prompt, late)
+        usd += self._usd(asked, replied)
+        return Exchange(
+            self.name,
+            prompt,
+            message.content or "",
+            usd,
+            asked + more_asked,
+            replied + more_replied,
+            seconds,
+            parameters,
+        )
 
-    def _worst(self, prompt_bytes: int) -> float:
-        """The most that one request may be billed; a token is a byte at least."""
-        return self._price(prompt_bytes + _FRAME_TOKENS, self._settings.reply_tokens) or 0.0
+    def _worst(self, prompt: str, requests: int) -> tuple[float, int, int]:
+        """The most that so many requests may be billed: dollars, tokens of prompts and of replies."""
+        asked = requests * (len(prompt.encode()) + _FRAME_TOKENS)  # a token is a byte at least
+        replied = requests * self._settings.reply_tokens
+        return self._usd(asked, replied), asked, replied
 
-    def _price(self, asked: int, replied: int) -> float | None:
-        """Price of so many tokens; None where nobody knows it."""
-        if self._settings.usd_per_million:
-            one, other = self._settings.usd_per_million
-            return (asked * one + replied * other) / 1e6
-        library = _library()
-        try:
-            parts = library.cost_per_token(self.name, prompt_tokens=asked, completion_tokens=replied)
-        except library.BadRequestError as error:
-            raise BadInput("model", "PROVIDER/NAME as LiteLLM knows it", f"{self.name!r}") from error
-        except library.ModelNotMappedError:
-            return None
-        return float(sum(parts))
+    def _usd(self, asked: int, replied: int) -> float:
+        """Price of so many tokens; 0 where nobody knows it."""
+        return self.price.of(asked, replied) if self.price else 0.0
+
+
+def _list_price(name: str) -> Price | None:
+    """What LiteLLM says that a short prompt and its reply cost; None where it knows no price."""
+    library = _library()
+    try:
+        prompt, _ = library.cost_per_token(name, prompt_tokens=1, completion_tokens=0)
+        _, reply = library.cost_per_token(name, prompt_tokens=0, completion_tokens=1)
+    except library.BadRequestError as error:
+        raise BadInput("model", "PROVIDER/NAME as LiteLLM knows it", f"{name!r}") from error
+    except library.ModelNotMappedError:
+        return None
+    return Price(float(prompt) * 1e6, float(reply) * 1e6)
 
 
 def _for_good(error: Any) -> bool:

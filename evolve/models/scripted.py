@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from evolve.models import Price
+from evolve.models import Amount, Price
 from evolve.types import Exchange
 
-FREE = 1e-9  # dollars: 0 would mean that no model is asked
+_REPLY_TOKENS = 4096  # at the most, for budgets
 
 
 class Scripted:
@@ -22,9 +22,9 @@ class Scripted:
         self.prompts: list[str] = []  # as they came
         self._replies, self._usd = replies, usd
 
-    def most_usd(self, prompt_bytes: int) -> float:
+    def most(self, prompt_bytes: int) -> Amount:
         """What every reply costs."""
-        return self._usd or FREE
+        return Amount(self._usd, prompt_bytes + _REPLY_TOKENS, 1)
 
     async def complete(self, prompt: str, seed: int | None = None) -> Exchange:
         """Answer at once."""

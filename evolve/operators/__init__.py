@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from evolve.models import Model
-from evolve.models.litellm import LiteLLM
 from evolve.operators.crossover import Crossover
 from evolve.operators.rewrite import Rewrite
 from evolve.operators.syntax import Syntax
@@ -40,34 +38,31 @@ class Problem(Protocol):
         ...
 
 
-Factory = Callable[[Problem, Sequence[str | Model]], Operator]
+Factory = Callable[[Problem], Operator]
 
 KNOWN: dict[str, Factory] = {
-    "syntax": lambda problem, models: Syntax(_territory(problem)),
-    "crossover": lambda problem, models: Crossover(_territory(problem)),
-    "tune": lambda problem, models: Tune(_territory(problem)),
-    "rewrite": lambda problem, models: _rewrite(problem, models),
+    "syntax": lambda problem: Syntax(_territory(problem)),
+    "crossover": lambda problem: Crossover(_territory(problem)),
+    "tune": lambda problem: Tune(_territory(problem)),
+    "rewrite": lambda problem: Rewrite(problem, _territory(problem)),
 }
+ASKING = ("rewrite",)  # those of them that ask a language model
 
 
-def create(
-    names: Sequence[str] | None, problem: Problem, models: Sequence[str | Model] = ()
-) -> dict[str, Operator]:
-    """Operators by name or `package.module:factory`, called with problem and models; None: all that can work.
+def create(names: Sequence[str] | None, problem: Problem, models: Sequence[str] = ()) -> dict[str, Operator]:
+    """Operators by name or `package.module:factory`, called with the problem; None: all that can work.
 
-    A model is given as LiteLLM names it or as an object. Raises BadInput where a name is unknown or an
-    operator's need is not met.
+    Raises BadInput where a name is unknown, or asking a model and having one do not go together.
     """
-    chosen = names or [name for name in KNOWN if models or name != "rewrite"]
-    operators = [named("operator", name, KNOWN)(problem, models) for name in chosen]
-    return {operator.name: operator for operator in operators}
-
-
-def _rewrite(problem: Problem, models: Sequence[str | Model]) -> Operator:
-    if not models:
-        raise BadInput("operator rewrite", "at least one model (--model NAME)", "none")
-    asked = [LiteLLM(model) if isinstance(model, str) else model for model in models]
-    return Rewrite(problem, _territory(problem), asked)
+    chosen = names or [name for name in KNOWN if models or name not in ASKING]
+    made = [named("operator", name, KNOWN)(problem) for name in chosen]
+    asking = [operator.name for operator in made if operator.prompt_bytes]
+    if asking and not models:
+        raise BadInput(f"operator {asking[0]}", "at least one model (--model NAME)", "none")
+    if models and not asking:
+        expected = f"an operator that asks one ({', '.join(ASKING)}) in --operators"
+        raise BadInput("--model", expected, ", ".join(chosen))
+    return {operator.name: operator for operator in made}
 
 
 def _territory(problem: Problem) -> Territory:

@@ -23,7 +23,7 @@ class Crossover:
 
     name = "crossover"
     arity = 2
-    most_usd = 0.0
+    prompt_bytes = 0
 
     def __init__(self, territory: Territory) -> None:
         self._territory = territory

@@ -9,11 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
-from evolve.models import Model, NoReply, Price
 from evolve.operators.expressions import pick
 from evolve.operators.splice import quote
 from evolve.operators.territory import Territory, syntax_error
-from evolve.types import Exchange, Failure, Files, Parent, Proposal, Trial
+from evolve.types import Conversation, Exchange, Failure, Files, Parent, Proposal, Question, Trial
 
 _PROMPT = (resource("evolve.operators") / "rewrite.md").read_text(encoding="utf-8")
 _CHANGES = [
@@ -41,44 +40,30 @@ class Statement(Protocol):
 
 
 class Rewrite:
-    """Asks one of the models, each in turn by chance, for one stated change of the parent."""
+    """Asks a model for one stated change of the parent."""
 
     name = "rewrite"
     arity = 1
 
-    def __init__(self, problem: Statement, territory: Territory, models: Sequence[Model]) -> None:
-        self._problem, self._territory, self._models = problem, territory, list(models)
+    def __init__(self, problem: Statement, territory: Territory) -> None:
+        self._problem, self._territory = problem, territory
         known = len(problem.statement.encode()) + territory.seed_bytes
-        self._most_bytes = _ROOM_BYTES + 2 * known  # of a prompt, so that its price has a bound
+        self.prompt_bytes = _ROOM_BYTES + 2 * known  # so that its price has a bound
 
-    @property
-    def most_usd(self) -> float:
-        """The dearest model's most, for the longest prompt that it is given."""
-        return max(model.most_usd(self._most_bytes) for model in self._models)
-
-    @property
-    def prices(self) -> dict[str, Price | None]:
-        """What each model costs, as far as anybody knows."""
-        return {model.name: model.price for model in self._models}
-
-    async def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:
-        """Ask once; a reply without a usable program is a failure of the attempt, with its exchange."""
-        model, change = pick(rng, self._models), pick(rng, _CHANGES)
+    def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Conversation:
+        """Ask once; a reply without a usable program is a failure of the attempt."""
+        change = pick(rng, _CHANGES)
         files = parents[0].variant.files
         text = prompt(self._problem, self._territory, parents[0], change)
-        if (size := len(text.encode())) > self._most_bytes:
-            return Proposal(
-                None, failure=Failure("model", f"a prompt of {size} bytes; at most {self._most_bytes}")
-            )
-        try:
-            exchange = await model.complete(text, seed=int(rng.integers(2**31)))
-        except NoReply as error:
-            paid = (error.exchange,) if error.exchange else ()
-            return Proposal(None, failure=Failure("model", str(error)), exchanges=paid)
+        if (size := len(text.encode())) > self.prompt_bytes:
+            why = f"a prompt of {size} bytes; at most {self.prompt_bytes}"
+            return Proposal(None, failure=Failure("model", why))
+        exchange = yield Question(text, seed=int(rng.integers(2**31)))
+        assert isinstance(exchange, Exchange)
         made = parse(exchange.reply, files, self._territory)
         if isinstance(made, Failure):
-            return Proposal(None, failure=made, exchanges=(exchange,))
-        return Proposal(made, _idea(exchange), exchanges=(exchange,))
+            return Proposal(None, failure=made)
+        return Proposal(made, _idea(exchange))
 
     def tell(self, trial: Trial) -> None:
         """Nothing is learned."""

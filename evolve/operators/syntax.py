@@ -58,7 +58,7 @@ class Syntax:
 
     name = "syntax"
     arity = 1
-    most_usd = 0.0
+    prompt_bytes = 0
 
     def __init__(self, territory: Territory) -> None:
         self._territory = territory

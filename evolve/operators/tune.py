@@ -38,7 +38,7 @@ class Tune:
 
     name = "tune"
     arity = 1
-    most_usd = 0.0
+    prompt_bytes = 0
 
     def __init__(self, territory: Territory) -> None:
         self._territory = territory

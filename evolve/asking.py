@@ -1,0 +1,97 @@
+"""Who makes the next child, of which parents: a pure function of what has been told and what is under way.
+
+The loop decides by it and `evolve replay` decides again by it; what a decision takes from elsewhere (which
+models had no room) stands in the decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from evolve.operators.portfolio import Portfolio
+from evolve.types import Json, Operator, Population, Selector, Trial, arm
+
+MOST_DRAWS = 32  # of an arm, while those that are drawn cannot be asked
+_WORDS = 1  # of a conversation: its own stream, which does not depend on how often an arm was drawn
+
+
+class Asked(NamedTuple):
+    """A decision, whom it asks, and the generator of what it makes."""
+
+    decision: dict[str, Json]  # trial, told, operator, parents; model and without where there are any
+    operator: Operator
+    model: str | None
+    rng: np.random.Generator
+
+
+class Asking:
+    """Fed by trials; asked for attempts."""
+
+    def __init__(
+        self,
+        seed: int,
+        operators: Iterable[Operator],
+        models: Collection[str],
+        population: Population,
+        selector: Selector | None = None,
+    ) -> None:
+        self._seed, self._population = seed, population
+        self._arms: dict[str, tuple[Operator, str | None]] = {}
+        for operator in operators:
+            for model in sorted(models) if operator.prompt_bytes else [None]:
+                self._arms[arm(operator.name, model)] = operator, model
+        self._operators = list(dict.fromkeys(operator for operator, _ in self._arms.values()))
+        self._selector = selector or Portfolio(self._arms)
+        self.prompt_bytes = max((each.prompt_bytes for each in self._operators), default=0)
+        self.needs_model = all(each.prompt_bytes for each in self._operators)
+
+    def tell(self, trial: Trial) -> None:
+        """Learn from a finished trial."""
+        self._population.tell(trial)
+        self._selector.tell(trial)
+        for operator in self._operators:
+            operator.tell(trial)
+
+    def ask(
+        self, trial: int, told: int, pending: Collection[Mapping[str, Json]], without: Collection[str]
+    ) -> Asked | None:
+        """The next attempt; None: nobody who was drawn can be asked now.
+
+        `pending`: the decisions of the attempts under way; `without`: models that cannot be asked.
+        """
+        if all(model in without for _, model in self._arms.values()):
+            return None
+        rng = np.random.default_rng([self._seed, trial])
+        under_way = [arm(each["operator"], each.get("model")) for each in pending]
+        for _ in range(MOST_DRAWS):
+            operator, model = self._arms[self._selector.ask(rng, under_way)]
+            if model not in without:
+                break
+        else:
+            return None
+        parents = self._population.ask(
+            rng, operator.arity, [parent for each in pending for parent in each["parents"]]
+        )
+        decision: dict[str, Json] = {
+            "trial": trial,
+            "told": told,
+            "operator": operator.name,
+            "parents": list(parents),
+        }
+        if model is not None:
+            decision["model"] = model
+            rng = self.words(trial)
+        if without:
+            decision["without"] = list(without)
+        return Asked(decision, operator, model, rng)
+
+    def operator(self, decision: Mapping[str, Json]) -> Operator | None:
+        """Whom an earlier decision asked; None: who is not there any more."""
+        return self._arms.get(arm(decision["operator"], decision.get("model")), (None, None))[0]
+
+    def words(self, trial: int) -> np.random.Generator:
+        """The generator of a conversation."""
+        return np.random.default_rng([self._seed, trial, _WORDS])

@@ -1,0 +1,161 @@
+"""Where operators' questions meet the models: every call is within the budget, and remembered.
+
+An operator only says what it wants to ask (`Conversation`); everything that a call costs, or that can go
+wrong with it, is dealt with here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+from evolve.models import Amount, Model, NoReply, Price
+from evolve.models.purse import Purse, Ticket
+from evolve.types import (
+    Conversation,
+    Event,
+    Exchange,
+    Failure,
+    ModelError,
+    Proposal,
+    Question,
+)
+
+
+class Talk:
+    """A conversation under way with one model."""
+
+    def __init__(self, conversation: Conversation, model: str, purse: Purse) -> None:
+        self.model = model
+        self.exchanges: list[Exchange] = []  # that no event has yet
+        self.ticket = Ticket(purse, model)  # what was used, and what the next call may use
+        self.over = False  # nothing more will be asked
+        self.step: Question | Proposal  # what the operator wants asked, or has made
+        self._conversation = conversation
+        self.go_on(None)
+
+    def go_on(self, said: Exchange | Failure | None) -> None:
+        """Hear the operator's next word."""
+        try:
+            self.step = self._conversation.send(said)
+        except StopIteration as end:
+            self.end(end.value)
+
+    def end(self, made: Proposal) -> None:
+        """This is all that comes of it."""
+        self.step, self.over = made, True
+        self._conversation.close()
+
+
+class Desk:
+    """The models of a run, by name, and what they may use."""
+
+    def __init__(
+        self,
+        models: Sequence[Model] = (),
+        purse: Purse | None = None,
+        at_once: Mapping[str, int] | None = None,
+    ) -> None:
+        self._models = {model.name: model for model in models}
+        self._purse = purse or Purse()
+        self._at_once = at_once or {}  # calls in flight, where it is not `default`
+        self.lost: dict[str, str] = {}  # models that will not answer any more, and why
+
+    @property
+    def models(self) -> Collection[str]:
+        """Their names."""
+        return self._models
+
+    @property
+    def prices(self) -> dict[str, Price | None]:
+        """What each costs, as far as anybody knows; this may wait for LiteLLM."""
+        return {name: model.price for name, model in self._models.items()}
+
+    def unpriced(self, everywhere: bool) -> str | None:
+        """A model whose dollars are limited (all are if `everywhere`) and whose price nobody knows."""
+        limited = [name for name in self._models if everywhere or self._purse.limited(name)]
+        return next((name for name in limited if self._models[name].price is None), None)
+
+    def tell(self, event: Event) -> None:
+        """Fold one event."""
+        self._purse.tell(event)
+
+    # ------------------------------------------------------------------------------ who may be asked
+
+    def unready(self, prompt_bytes: int, talking: Mapping[str | None, int], most: int) -> list[str]:
+        """Models that cannot be asked now: lost, busy, or without room in their budget, in order.
+
+        `talking`: calls under way by model; `most`: of one model, unless it says otherwise.
+        """
+        return sorted(
+            name
+            for name in self._models
+            if name in self.lost
+            or talking.get(name, 0) >= self._at_once.get(name, most)
+            or self._purse.lacks(name, self._most(name, prompt_bytes)) is not None
+        )
+
+    def spent(self, prompt_bytes: int, alone: bool) -> str | None:
+        """Name of a limit that leaves no model room for so long a prompt, and so ends the run; None: go on.
+
+        `alone`: nobody else makes children; else a model's own limits end nothing but its part.
+        """
+        lacking = [
+            self._purse.lacks(name, self._most(name, prompt_bytes), own=alone)
+            for name in self._models
+            if name not in self.lost
+        ]
+        return lacking[0] if lacking and all(lacking) else None
+
+    @property
+    def nobody(self) -> str | None:
+        """Why no model will answer any more; None: one may."""
+        return "; ".join(self.lost.values()) if self.lost.keys() >= self._models.keys() else None
+
+    def open(self, conversation: Conversation, model: str) -> Talk:
+        """Begin a conversation; from now on the worst case of its first call is held.
+
+        Raises ModelError where there is no room for it: the model was not ready.
+        """
+        talk = Talk(conversation, model, self._purse)
+        if isinstance(talk.step, Question) and not talk.ticket.hold(self._worst(talk)):
+            raise ModelError(f"{model}: asked without room in its budget")
+        return talk
+
+    def _worst(self, talk: Talk) -> Amount:
+        assert isinstance(talk.step, Question)
+        return self._most(talk.model, len(talk.step.prompt.encode()))
+
+    def _most(self, model: str, prompt_bytes: int) -> Amount:
+        return self._models[model].most(prompt_bytes)
+
+    # ------------------------------------------------------------------------------ what is said
+
+    async def talk(self, talk: Talk) -> Proposal:
+        """Ask until there is a child, or none will come."""
+        while isinstance(question := talk.step, Question):
+            if not talk.ticket.hold(self._worst(talk)):
+                why = question.otherwise or Failure("model", "its budget leaves no room for a question")
+                talk.end(Proposal(None, failure=why))
+                break
+            exchange = await self._call(talk, question)
+            if exchange.error:
+                talk.end(Proposal(None, failure=Failure("model", exchange.error)))
+            else:
+                talk.go_on(exchange)
+        assert isinstance(talk.step, Proposal)
+        made = replace(talk.step, exchanges=tuple(talk.exchanges))
+        talk.exchanges.clear()
+        return made
+
+    async def _call(self, talk: Talk, question: Question) -> Exchange:
+        try:
+            exchange = await self._models[talk.model].complete(question.prompt, question.seed)
+        except NoReply as error:
+            exchange = error.exchange
+            if error.for_good:
+                self.lost.setdefault(talk.model, str(error))
+        used = Amount(exchange.usd, exchange.prompt_tokens + exchange.reply_tokens, 1)
+        talk.ticket.settle(used)
+        talk.exchanges.append(exchange)
+        return exchange
