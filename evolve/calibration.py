@@ -187,10 +187,10 @@ class Equals:
 
     name = "equals"
     arity = 1
-    most_usd = 0.0
+    prompt_bytes = 0
     at = 0
 
-    def __init__(self, problem: Problem, models: Sequence[object]) -> None:
+    def __init__(self, problem: Problem) -> None:
         self._files = problem.seed_files
         self._path = next(
             path for path in self._files if any(fnmatchcase(path, glob) for glob in problem.editable)

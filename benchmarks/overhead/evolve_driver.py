@@ -19,16 +19,18 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evolve.executor import LocalExecutor
-from evolve.models.litellm import LiteLLM
 from evolve.operators.rewrite import Rewrite
 from evolve.operators.territory import Territory
 from evolve.run import RunOptions, run
-from evolve.types import Evaluation, Exchange, Job, Walls
+from evolve.types import Conversation, Evaluation, Exchange, Failure, Job, Parent, Question, Walls
 from fitness.problem import Problem, load
 from fitness.worker import Worker
 from populations.ledger import GitLedger
@@ -91,18 +93,26 @@ def _log(program: bytes, future: Future[Evaluation]) -> None:
     os.close(file)
 
 
-class Plain(LiteLLM):
-    """A model that is shown programs in fences that name no file, as the bench's server looks for them."""
+class Plain(Rewrite):
+    """Shows programs in fences that name no file, as the bench's server looks for them."""
 
-    async def complete(self, prompt: str, seed: int | None = None) -> Exchange:
-        """As a model does."""
-        return await super().complete(prompt.replace("```python program.py", "```python"), seed)
+    def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Conversation:
+        """As the operator does."""
+        said: Exchange | Failure | None = None
+        conversation = super().propose(parents, rng)
+        try:
+            while True:
+                step = conversation.send(said)
+                if isinstance(step, Question):
+                    step = replace(step, prompt=step.prompt.replace("```python program.py", "```python"))
+                said = yield step
+        except StopIteration as end:
+            return end.value
 
 
-def rewrite(problem: Problem, models: Sequence[str]) -> Rewrite:
-    """The operator of that name, with such models."""
-    territory = Territory(problem.seed_files, problem.editable)
-    return Rewrite(problem, territory, [Plain(model) for model in models])
+def rewrite(problem: Problem) -> Plain:
+    """The operator of that name, with such prompts."""
+    return Plain(problem, Territory(problem.seed_files, problem.editable))
 
 
 def sha(program: bytes) -> str:
