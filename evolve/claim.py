@@ -12,6 +12,7 @@ from evolve.history import History, failures_record
 from evolve.landing import Landing
 from evolve.loop import Search
 from evolve.types import TURNS, CaseKey, Evaluation, Executor, Job, Json
+from fitness.constraints import sealed_constraints
 from fitness.gate import CHECK_PAIRS, draw, nonce_of, sealed_claim
 from fitness.problem import Problem
 from fitness.statistics import Reading
@@ -60,6 +61,11 @@ def _joined(parts: Sequence[Evaluation]) -> Evaluation:
         failures=tuple(chain.from_iterable(part.failures for part in parts)),
         seconds=tuple(chain.from_iterable(part.seconds for part in parts)),
         survived=tuple(chain.from_iterable(part.survived for part in parts)),
+        constrained={
+            metric: tuple(chain.from_iterable(part.constrained[metric] for part in parts))
+            for metric in parts[0].constrained
+            if all(metric in part.constrained for part in parts)
+        },
         rival=_joined(rivals) if rivals else None,
     )
 
@@ -97,6 +103,13 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
     measured |= sealed_claim(
         champion.scores, seed.scores if proven else None, problem.sign, reading.differences
     )
+    if problem.constraints and all(each.constrained for each in sides.values()):
+        record: dict[str, Json] = {
+            side: {metric: list(values) for metric, values in each.constrained.items()}
+            for side, each in sides.items()
+        }
+        measured["constrained"] = record
+        measured["constraints"] = sealed_constraints(problem.constraints, record, proven)
     if failures := {side: why for side, each in sides.items() if (why := failures_record(each))}:
         measured["failures"] = failures
     if survived := {side: list(each.survived) for side, each in sides.items() if each.survived}:

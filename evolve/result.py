@@ -62,4 +62,6 @@ def champion(history: History) -> dict[str, Json]:
     sealed = history.sealed
     if sealed is not None and sealed.index > history.champion_moved:
         entry |= {key: sealed.measured[key] for key in ("confirmed", "interval", "gain", "gain_interval")}
+        if "constraints" in sealed.measured:
+            entry["constraints"] = sealed.measured["constraints"]
     return entry

@@ -15,6 +15,7 @@ import numpy as np
 
 from evolve.types import Json
 from fitness.candidates import Candidate
+from fitness.intervals import sealed_claim
 from fitness.statistics import Duel, Reading, optimistic_gain, smallest_provable_gain
 
 
@@ -58,6 +59,23 @@ class Constraint:
 def constraints_of(start_decision: Mapping[str, Json]) -> tuple[Constraint, ...]:
     """The constraints that a start event froze."""
     return tuple(Constraint(**each) for each in start_decision.get("constraints", ()))
+
+
+def sealed_constraints(
+    constraints: Sequence[Constraint], record: Mapping[str, Json], proven: bool
+) -> dict[str, dict[str, Json]]:
+    """What the sealed draws say of each metric, as `sealed_claim` does; no gain where nothing was `proven`.
+
+    `record`: side ("champion", "seed") -> metric -> raw values, a case each.
+    """
+    claims: dict[str, dict[str, Json]] = {}
+    for each in constraints:
+        seed = record["seed"][each.metric] if proven else None
+        claim = sealed_claim(record["champion"][each.metric], seed, each.sign)
+        claims[each.metric] = {
+            key: list(value) if isinstance(value, tuple) else value for key, value in claim.items()
+        }
+    return claims
 
 
 class Constrained:

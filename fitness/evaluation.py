@@ -28,7 +28,7 @@ from evolve.types import (
     Outcome,
     Sandbox,
 )
-from fitness.problem import Problem
+from fitness.problem import Problem, Resource
 from sandbox import values
 
 FEEDBACK_CHARACTERS = 1000
@@ -153,7 +153,7 @@ class ProblemFitness:
             return self._failed(Failure("invalid_answer", str(error)))
         state: tuple[Any, ...] = (calls.state(position),) if calls else ()
         if self._problem.resource is not None:
-            state += (outcome.cpu_seconds if self._problem.resource == "cpu" else outcome.seconds,)
+            state += (_used(outcome, self._problem.resource),)
         try:
             said = _trusted("score", self._rules.score, case, answer, *state)
         except ValueError as error:  # it may quote the answer
@@ -305,6 +305,14 @@ class _Judged:
     failure: Failure | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     feedback: str = ""
+
+
+def _used(outcome: Outcome, resource: Resource) -> float:
+    """What a run that was a job of its own took, in seconds or bytes."""
+    used: dict[Resource, float] = {
+        "cpu": outcome.cpu_seconds, "wall": outcome.seconds, "memory": outcome.memory_bytes
+    }  # fmt: skip
+    return used[resource]
 
 
 def _mean_of(*runs: _Judged) -> _Judged:

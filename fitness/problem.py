@@ -18,7 +18,7 @@ from fitness.presets import PRESETS, PresetName
 
 GALLERY = Path(__file__).resolve().parent.parent / "seeds"  # installs beside this package
 Pair = tuple[float, float]
-Resource = Literal["cpu", "wall"]
+Resource = Literal["cpu", "wall", "memory"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Problem:
     range: Pair | None  # a score outside is a failure
     difference_range: Pair | None  # [-x, x] in which a promotion's mean difference is claimed
     margin: float  # differences up to this are not worth a promotion; in per cent where a resource is scored
-    resource: Resource | None  # what `score` is told that a run used, in seconds; ratios are claimed then
+    resource: Resource | None  # what `score` is told that a run used, in seconds or bytes; ratios are claimed
     packages: tuple[str, ...]  # importable inside the sandbox and by evaluate.py, besides numpy
     editable: tuple[str, ...]  # globs over the program's paths; `*` crosses folders
     best_known: float | None  # never shown to a mutator

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from evolve.types import SCHEMA, Decision, Event, Json
+from fitness.constraints import sealed_constraints
 from fitness.gate import CHECK_PAIRS, DuelGate, OpenGate, nonce_of
 from fitness.intervals import sealed_claim
 
@@ -184,10 +185,7 @@ class _Review:
         for side in ("challenger", "champion"):
             self._expect(f"{side} scores", decision["count"], len(measured[side]))
             self._finite(measured[side])
-        for side, values in measured.get("constrained", {}).items():
-            for metric, found in values.items():
-                self._expect(f"{side} {metric}", decision["count"], len(found))
-                self._finite(found)
+        self._metrics(decision["count"], measured)
         if measured["ran"] < decision["count"]:
             self._report(f"at least {decision['count']} case runs", str(measured["ran"]))
         if contest.verdict is not None:
@@ -232,6 +230,18 @@ class _Review:
             measured["champion"], seed, self.gate.sign, self.gate.reading.differences
         ).items():
             self._expect(key, value, measured.get(key))
+        self._metrics(decision["count"], measured)
+        if "constrained" in measured and isinstance(self.gate, DuelGate):
+            proven = self.gate.champion != self.seed
+            claims = sealed_constraints(self.gate.constraints, measured["constrained"], proven)
+            self._expect("constraints", claims, measured.get("constraints"))
+
+    def _metrics(self, count: int, measured: Mapping[str, Json]) -> None:
+        """Every side's other metrics: a finite value a case."""
+        for side, values in measured.get("constrained", {}).items():
+            for metric, found in values.items():
+                self._expect(f"{side} {metric}", count, len(found))
+                self._finite(found)
 
     def _stop(self) -> None:
         self._expect("trials", sum(trial > 0 for trial in self.told), self.event.measured["trials"])

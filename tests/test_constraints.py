@@ -221,3 +221,9 @@ def test_the_whole_loop_keeps_what_must_not_be_lost(
     said = capsys.readouterr().out
     assert "and accuracy is not worse than the seed's by more than 0.1" in " ".join(said.split())
     assert "accuracy not worse than the seed's: evidence" in said
+    claim = result["champion"]["constraints"]["accuracy"]
+    low, high = claim["interval"]
+    assert low < 0.8 < high
+    low, high = claim["gain_interval"]
+    assert low < 0.0 < high
+    assert "over the seed" in said

@@ -94,6 +94,24 @@ def test_a_gain_below_the_margin_is_not_promoted():
         assert run.gate.champion == champion
 
 
+def test_a_linear_change_of_the_scores_changes_no_decision():
+    """x -> 3x - 7, range and margin likewise; noise by the order of work, as draws follow from the start."""
+
+    def runs(scale, shift):
+        def score(variant, case, count):
+            plain = 0.5 + 0.15 * (variant == "4-child") + 0.1 * noise(count).normal()
+            return scale * float(np.clip(plain, 0, 1)) + shift
+
+        run = Run(score, reading=Reading("bounded", scale, 0.02 * scale))
+        search(run, 50)
+        run.finish()
+        return [(event.kind, event.decision) for event in run.events[1:]]
+
+    plain, moved = runs(1.0, 0.0), runs(3.0, -7.0)
+    assert plain == moved
+    assert "promotion" in {kind for kind, _ in plain}
+
+
 def test_ranks_promote_without_a_range():
     run = Run(toy({4: 0.2}), reading=Reading("signed_rank"), claim="tasks")
     search(run, 40)

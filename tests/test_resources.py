@@ -108,7 +108,7 @@ class Drifting:
         if said.endswith("late"):
             return [Outcome(None, Failure("timeout"), seconds)]
         answer = -1 if said.endswith("wrong") else case
-        return [Outcome(values.encode(answer), seconds=2 * seconds, cpu_seconds=seconds)]
+        return [Outcome(values.encode(answer), seconds=2 * seconds, cpu_seconds=seconds, memory_bytes=1)]
 
     def close(self) -> None:
         """Nothing to free."""
@@ -153,7 +153,7 @@ def test_what_makes_the_first_run_dear_favours_nobody(folder: Path) -> None:
 
 
 def test_score_is_told_what_the_problem_asked_for(tmp_path: Path) -> None:
-    for resource, milliseconds in (("cpu", 10.0), ("wall", 20.0)):
+    for resource, milliseconds in (("cpu", 10.0), ("wall", 20.0), ("memory", 1000.0)):
         fitness = ProblemFitness(load(write(tmp_path / resource, resource)), Drifting(0.0))
         assert fitness.evaluate(Job(named("0.01 a"), gate_cases(2))).scores == pytest.approx(
             [milliseconds] * 2
@@ -213,7 +213,7 @@ def test_ratios_do_not_care_for_the_unit() -> None:
         ("worst = 1000", "worst = 0", "worst: expected a number above 0"),
         ('claim = "cases"', 'claim = "artifact"', "claim: expected cases or tasks"),
         ("margin = 2", "margin = 60", "margin: expected less than"),
-        ('"cpu"', '"gpu"', "resource: expected 'cpu' or 'wall'"),
+        ('"cpu"', '"gpu"', "resource: expected 'cpu', 'wall' or 'memory'"),
         ("worst = 1000", "worst = 1000\nrange = [-1, 1000]", "range: expected [low, high] from 0"),
     ],
 )

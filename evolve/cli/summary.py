@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from evolve.cli.evidence import claimed, gain_text, reading_of
-from evolve.cli.screen import Facts, dollars, duration, number, with_interval
+from evolve.cli.screen import Facts, dollars, duration, number, one_line, with_interval
 from evolve.cli.story import Story
 from evolve.types import Event, Json
 from fitness.constraints import constraints_of
@@ -76,6 +76,11 @@ def _champion(story: Story, result: Mapping[str, Json], unit: str) -> list[tuple
         text = gain_text(reading, gain, champion["gain_interval"])
         share = _share(gain, result["seed_score"]) if over == " over the seed" and not reading.ratio else ""
         rows.append(("gain", Text.assemble((text, "good" if gain > 0 else "bad"), over, share)))
+    for metric, claim in champion.get("constraints", {}).items():
+        words = with_interval(claim["confirmed"], claim["interval"])
+        if claim["gain"] is not None:
+            words += f", {with_interval(claim['gain'], claim['gain_interval'], sign=True)} over the seed"
+        rows.append((one_line(metric), words))
     return rows
 
 
