@@ -101,6 +101,7 @@ class Search:
         self.replayed = -1  # index of the last event of earlier sessions
         self._unheard: list[Event] = []
         self._next = 0  # index of the next trial
+        self._asked = -1  # index of the newest event when somebody was last asked
         self._late = False  # there was no time left to end a duel
         self._trees: set[str] = set()  # of the children under way
 
@@ -193,6 +194,8 @@ class Search:
 
     def start_attempts(self) -> None:
         """Keep the workers busy while the budget is open."""
+        if self.flight.jobs and not self.flight.proposing and self.history.last == self._asked:
+            return  # time alone asks nobody: equal runs on a slower machine decide the same
         room = refused = 2 * self.parts.executor.workers
         while refused and self.flight.jobs < room and self.closing() is None:
             before = self.flight.jobs + self.flight.proposing
@@ -201,6 +204,7 @@ class Search:
             refused -= self.flight.jobs + self.flight.proposing == before  # its place is still free
         if not self.flight and self.parts.asking.needs_model and (why := self.parts.desk.nobody) is not None:
             raise ModelError(why)
+        self._asked = self.history.last
 
     def _ask(self) -> bool:
         """Start one more attempt; False: there is nobody to ask now."""

@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,36 @@ def test_one_worker_one_seed_one_history(problem: Path, tmp_path: Path) -> None:
     runs = [play(problem, 7, Nudge, trials=60, workers=1, to=tmp_path / f"{n}.git") for n in range(2)]
     assert digest(runs[0]) == digest(runs[1])
     assert digest(play(problem, 8, Nudge, trials=60, workers=1)) != digest(runs[0])
+
+
+class OftenNone(Nudge):
+    """Two of three times it has no child."""
+
+    name = "often_none"
+
+    def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:
+        if rng.random() < 2 / 3:
+            return Proposal(None, failure=Failure("no_child", "none today"))
+        return super().propose(parents, rng)
+
+
+def test_a_slow_machine_decides_the_same(tmp_path: Path) -> None:
+    """Jobs that take longer than the loop waits, and children that leave their places free. Takes 4 s."""
+    folder = write_problem(tmp_path / "few", search=2, sealed=2)
+    runs = []
+    for seconds in (0.0, 0.15):
+        options = RunOptions(
+            str(folder),
+            tmp_path / f"{seconds}.git",
+            trials=14,
+            seed=2,
+            operators=(f"{OftenNone.__module__}.{OftenNone.__qualname__}",),
+            baseline="hill-climb",
+        )
+        executor = LocalExecutor(partial(SyntheticFitness, noisy_score, seconds), 1)
+        runs.append(run(options, executor=executor))
+        executor.close()
+    assert digest(runs[0]) == digest(runs[1])
 
 
 def test_a_run_in_two_parts_is_one_run(problem: Path, tmp_path: Path) -> None:
