@@ -23,6 +23,7 @@ LANDING_JOBS = (
     1.5  # that a worker still has when the search ends; a child that takes longer waits for a resume
 )
 DUEL_SHARE = 0.05  # of a budget, for one duel after the search
+ALONE_SECONDS = 0.2  # to start a sandbox for one program alone
 SAFETY = 1.1  # of a measured time, as the machine may be busier by then
 
 
@@ -80,9 +81,9 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
     nonce = nonce_of(history.start.decision)
     cases = tuple(CaseKey("sealed", draw(nonce, "sealed", n)) for n in range(problem.sealed_cases))
     proven = history.champion != history.seed
-    jobs = [Job(parts.ledger.variant(history.champion).files, cases)]
+    jobs = [Job(parts.ledger.variant(history.champion).files, cases, alone=True)]
     if proven:
-        jobs.append(Job(parts.ledger.variant(history.seed).files, cases))
+        jobs.append(Job(parts.ledger.variant(history.seed).files, cases, alone=True))
         if problem.resource is not None:
             jobs = [replace(jobs[0], rival=jobs[1].files)]
     if (found := run_cases(parts.executor, jobs, stop, parts.landing)) is None:
@@ -144,6 +145,7 @@ def reserve(problem: Problem, workers: int, budget: Budget) -> Callable[[History
         most = max(most, sealed * (pair / 2 if proven else 1))
         if duels:
             most += min(owed, DUEL_SHARE * budget.seconds * workers)
-        return 0.3 + landing + SAFETY * most / workers
+        alone = ALONE_SECONDS * (4 if history.open_duels else 2)  # check pairs of both, sealed draws of both
+        return 0.3 + landing + alone + SAFETY * most / workers
 
     return seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from statistics import median
 
@@ -136,6 +136,7 @@ class History:
         self.duel_gains: dict[str, float] = {}  # promoted variant -> mean gain on its check pairs
         self.sealed: Event | None = None  # the last opening
         self.openings = 0
+        self.suspects: set[str] = set()  # variants that violated a rule, and all that descend from them
         self.champion: str | None = None
         self.champion_moved = -1  # index of the event that moved it last
 
@@ -191,6 +192,7 @@ class History:
                     self.duel_gains[event.variant] = event.measured["duel_gain"]
             case "sealed":
                 self.sealed = event
+                self._suspect(event.measured, event.decision)
                 self.openings += 1
                 self._count(event.measured.get("ran", 0), event.decision["count"])
             case _:
@@ -217,6 +219,7 @@ class History:
         for side, seconds in event.measured.get("seconds", {}).items():
             if side in ("challenger", "champion"):
                 self._latest[getattr(duel, side)] = seconds
+        self._suspect(event.measured, asdict(duel))
 
     def _trial(self, event: Event) -> Trial:
         trial = trial_of(event, self.sign)
@@ -235,7 +238,18 @@ class History:
                 if trial.verdict == "evaluated":
                     self._recent.append(trial.evaluation.worker_seconds_a_case)
                 self.variants[trial.variant] = _slim(trial, trial.evaluation)
+                if not self.suspects.isdisjoint(trial.parents) or _violated(trial.evaluation.failures):
+                    self.suspects.add(trial.variant)
         return trial
+
+    def _suspect(self, measured: Mapping[str, Json], sides: Mapping[str, Json]) -> None:
+        """Remember who violated a rule in a duel or on the sealed draws, and who descends from them."""
+        for side, record in measured.get("failures", {}).items():
+            if side in sides and _violated(failures_of(record).values()):
+                self.suspects.add(sides[side])
+                for id, trial in self.variants.items():  # parents come before their children
+                    if not self.suspects.isdisjoint(trial.parents):
+                        self.suspects.add(id)
 
     def _pay(self, trial: int, usd: float) -> None:
         """A paid proposal's cost stands in its event and again in its trial: count it once."""
@@ -245,6 +259,10 @@ class History:
     def _count(self, ran: int, a_side: int) -> None:
         self.case_runs += ran
         self.evaluations += -(-ran // a_side) if a_side else 0
+
+
+def _violated(failures: Iterable[Failure | None]) -> bool:
+    return any(failure is not None and failure.violates for failure in failures)
 
 
 def _slim(trial: Trial, evaluation: Evaluation) -> Trial:

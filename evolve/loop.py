@@ -8,7 +8,7 @@ population.ask -> parents -> operator.propose -> child -> evaluate -> trial
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -185,7 +185,11 @@ class Search:
                 sides["champion"] = batch.champion
             if batch.reference is not None:
                 sides["reference"] = batch.reference
-            jobs = {side: Job(self.parts.ledger.variant(id).files, batch.cases) for side, id in sides.items()}
+            alone = batch.phase == "check" or self._suspected(sides.values())
+            jobs = {
+                side: Job(self.parts.ledger.variant(id).files, batch.cases, alone=alone)
+                for side, id in sides.items()
+            }
             if self.parts.in_turn:
                 jobs["challenger"] = replace(jobs["challenger"], rival=jobs.pop("champion").files)
             duel = Duel(batch, jobs)
@@ -271,9 +275,13 @@ class Search:
     def _evaluate(self, attempt: Attempt) -> None:
         assert attempt.proposal is not None and attempt.proposal.files is not None
         self._trees.add(attempt.decision["tree"])
-        self.flight.add(
-            attempt, Job(attempt.proposal.files, self.parts.search_cases, keep_answers=self.parts.artifact)
-        )
+        alone = self._suspected(attempt.decision["parents"])
+        parts, files = self.parts, attempt.proposal.files
+        self.flight.add(attempt, Job(files, parts.search_cases, keep_answers=parts.artifact, alone=alone))
+
+    def _suspected(self, variants: Iterable[str]) -> bool:
+        """Whether one of them must not share a sandbox with others; so it is with all confirmations, too."""
+        return not self.history.suspects.isdisjoint(variants)
 
     # ------------------------------------------------------------------------------ what has landed
 

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 
 SCHEMA = 1  # version of the events' layout; a run of a newer one is refused, not guessed at
 
+BROKE_PROTOCOL = "it broke the protocol between sandbox and client"
+
 TURNS = 4  # runs of a case where two programs take turns, A B B A
 
 Json = Any  # what strict JSON can hold: None, bool, int, finite float, str, list, dict with str keys
@@ -90,6 +92,11 @@ class Failure:
 
     kind: FailureKind
     detail: str = ""
+
+    @property
+    def violates(self) -> bool:
+        """Whether no honest program fails so: it left what could not be removed, or forged messages."""
+        return self.kind == "unclean" or self.detail == BROKE_PROTOCOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +170,8 @@ class Sandbox(Protocol):
         """
         ...
 
-    def apart(self) -> AbstractContextManager[None]:
-        """Within: where nothing has run before and nothing will run after."""
+    def apart(self, what: object = None) -> AbstractContextManager[None]:
+        """Within: where nothing has run before and nothing will run after, but for the same `what`."""
         ...
 
     def close(self) -> None:
@@ -227,7 +234,7 @@ class Job:
     keep_answers: bool = False
     # a second program, in turn with the first on each case: what it uses is compared
     rival: Files | None = None
-    alone: bool = False  # in a sandbox that has run nothing and will run nothing else
+    alone: bool = False  # in a sandbox that has run, and will run, nothing but its programs
 
 
 class Fitness(Protocol):

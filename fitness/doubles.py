@@ -113,7 +113,7 @@ class TrustedSandbox:
                 for position, case in enumerate(cases)
             ]
 
-    def apart(self) -> AbstractContextManager[None]:
+    def apart(self, what: object = None) -> AbstractContextManager[None]:
         """Nothing is kept between runs that could be kept apart."""
         return nullcontext()
 

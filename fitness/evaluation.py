@@ -31,6 +31,7 @@ from evolve.types import (
 from fitness.problem import Problem, Resource
 from sandbox import values
 
+LONG_SECONDS = 30.0  # a case; where it may take more, the start of a sandbox for each job costs nothing
 FEEDBACK_CHARACTERS = 1000
 FAILURES_SHOWN = 3
 TIMEOUTS = 3  # in a row, of one program: then the rest is not tried
@@ -55,7 +56,8 @@ class ProblemFitness:
 
     def evaluate(self, job: Job) -> Evaluation:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
-        with self._sandbox.apart() if job.alone else nullcontext():
+        alone = job.alone or self._problem.limits.seconds > LONG_SECONDS
+        with self._sandbox.apart((job.files, job.rival)) if alone else nullcontext():
             return self._in_turn(job) if self._problem.resource is not None else self._at_once(job)
 
     def _at_once(self, job: Job) -> Evaluation:

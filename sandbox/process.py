@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from evolve.types import (
+    BROKE_PROTOCOL,
     Build,
     EvaluatorError,
     Failure,
@@ -70,6 +71,8 @@ class ProcessSandbox:
         self._server: Server | None = source.take()
         self._jobs = 0  # that this server has run
         self._builds = native.Builds()
+        self._kept: tuple[object, Server | None] = None, None  # what ran apart last, and its server
+        self._is_apart = False
 
     @property
     def facts(self) -> dict[str, Json]:
@@ -90,6 +93,8 @@ class ProcessSandbox:
         bad = next((name for name in program.files if not is_inside(name)), None)
         if bad is not None:
             return [Outcome(None, Failure("crash", f"the file name {bad!r} leaves the program"))] * len(cases)
+        if not self._is_apart:
+            self._forget()
         if program.command:
             return self._run_command(program, encoded, limits)
         outcomes: list[Outcome] = []
@@ -164,15 +169,27 @@ class ProcessSandbox:
             self._retire()
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
-        """Within: a server that has run nothing before, and runs nothing after."""
+    def apart(self, what: object = None) -> Iterator[None]:
+        """Within: a server that has run nothing before, and runs nothing after, but for the same `what`."""
         usual = self._server, self._jobs
-        self._server = None
+        if what is None or self._kept[0] != what:
+            self._forget()
+        self._server, self._jobs = self._kept[1], 0
+        self._kept, self._is_apart = (None, None), True
         try:
             yield
         finally:
-            self._retire()
+            if what is None:
+                self._retire()
+            self._kept, self._is_apart = (what, self._server), False
             self._server, self._jobs = usual
+
+    def _forget(self) -> None:
+        """Stop what ran apart."""
+        _, server = self._kept
+        self._kept = None, None
+        if server is not None:
+            server.stop()
 
     def _running(self) -> Server:
         if self._server is None:
@@ -187,6 +204,7 @@ class ProcessSandbox:
     def close(self) -> None:
         """Kill whatever is left and remove it. Idempotent; a later run starts anew."""
         self._retire()
+        self._forget()
         self._source.close()
 
 
@@ -358,4 +376,4 @@ def _encode(case: Json, program: Program) -> bytes:
 
 
 def _protocol_broken() -> Failure:
-    return Failure("crash", "it broke the protocol between sandbox and client")
+    return Failure("crash", BROKE_PROTOCOL)

@@ -200,7 +200,7 @@ class _Stored:
         """The answer, whatever the program."""
         return [Outcome(self._answer) for _ in cases]
 
-    def apart(self) -> AbstractContextManager[None]:
+    def apart(self, what: object = None) -> AbstractContextManager[None]:
         """Nothing is kept between runs that could be kept apart."""
         return nullcontext()
 
