@@ -29,8 +29,8 @@ class Mischief(Nudge):
 
     name = "mischief"
 
-    def __init__(self, problem: object, models: Sequence[str]) -> None:
-        super().__init__(problem, models)
+    def __init__(self, problem: object) -> None:
+        super().__init__(problem)
         self.made = 0
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:
