@@ -110,6 +110,11 @@ class Ending:
     seen: object
 
 
+def files(of: Attack | Leak) -> dict[str, bytes]:
+    """The program's files."""
+    return {"program.py": of.source.encode(), "tools.py": TOOLS, **getattr(of, "files", {})}
+
+
 class Arena:
     """One level: its sandbox, the problem, and what must stay as it is outside."""
 
@@ -147,7 +152,7 @@ class Arena:
         }  # fmt: skip
         evaluate = EVALUATE.format(here=json.dumps(self._here))
         seed = "def f(case):\n    return sum(case['numbers'])\n"
-        self._problem = load(problem_folders.write(folder / "problem", TOML, evaluate, seed))
+        self.problem = load(problem_folders.write(folder / "problem", TOML, evaluate, seed))
         self.sandbox = LEVELS[level]()
         stack.callback(self.sandbox.close)
         self.honest = self.answer_of_the_honest()
@@ -159,11 +164,13 @@ class Arena:
     def attack(self, attack: Attack) -> Ending:
         """Try one, then see what became of everything else."""
         before = self._world()
-        limits = replace(self._problem.limits, seconds=attack.seconds)
-        fitness = ProblemFitness(replace(self._problem, limits=limits), self.sandbox)
-        files = {"program.py": attack.source.encode(), "tools.py": TOOLS, **attack.files}
+        limits = replace(self.problem.limits, seconds=attack.seconds)
+        fitness = ProblemFitness(replace(self.problem, limits=limits), self.sandbox)
         job = Job(
-            files, problem_folders.cases(attack.cases), keep_answers=True, alone=self.level == "single use"
+            files(attack),
+            problem_folders.cases(attack.cases),
+            keep_answers=True,
+            alone=self.level == "single use",
         )
         try:
             evaluations = [fitness.evaluate(job) for _ in range(attack.jobs)]
@@ -189,10 +196,9 @@ class Arena:
 
     def leaks(self, leak: Leak) -> bool:
         """Whether a documented exception is one here."""
-        files = {"program.py": leak.source.encode(), "tools.py": TOOLS}
         cases = [self._here | {"index": index} for index in range(2)]
         with self.sandbox.apart() if self.level == "single use" else contextlib.nullcontext():
-            outcomes = self.sandbox.run(Program(files, "program.py:f"), cases, Limits())
+            outcomes = self.sandbox.run(Program(files(leak), "program.py:f"), cases, Limits())
         answers = [outcome.failure or values.decode(outcome.answer or b"", 99) for outcome in outcomes]
         assert answers in ([True, True], [False, False]), answers
         return answers == [True, True]

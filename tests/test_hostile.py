@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from problem_folders import cases
 
-from evolve.types import Job, Outcome
+from evolve.types import Job, Outcome, Walls
 from fitness.evaluation import ProblemFitness
 from fitness.problem import load
+from fitness.worker import Worker
 from sandbox import values
 
 LEVELS = [
@@ -80,6 +81,18 @@ def test_the_tables_of_the_document_are_what_happens(arenas, endings, leaks):
                 leaks[leak.says, level] = arenas(level).leaks(leak)
     made_anew = arena.document({place: ending.text for place, ending in endings.items()}, leaks)
     assert arena.DOCUMENT.read_text() == made_anew, "python tests/arena.py --write"
+
+
+def test_attacks_on_scoring_fail_before_a_real_worker_too(arenas):
+    """There, evaluate.py is in a process of its own, as in a run."""
+    worker = Worker(arenas("bubblewrap").problem, Walls("bubblewrap"))
+    for attack in hostile.ATTACKS[:8]:
+        evaluation = worker.evaluate(Job(arena.files(attack), cases(attack.cases)))
+        assert max(evaluation.scores) <= 1, attack.name
+        assert min(evaluation.seconds) >= attack.least_seconds
+    honest = {"program.py": b"def f(case):\n    return sum(case['numbers'])\n"}
+    assert worker.evaluate(Job(honest, cases(3))).scores == (1, 1, 1)
+    worker.close()
 
 
 def test_attacks_are_told_apart():
