@@ -32,6 +32,8 @@ def find_place(path: Path, problem: Problem, seed: int, rule: str, fork: bool) -
     if not changed:
         return Place(path, begun)
     if not fork:
+        if begun[0].decision["problem"]["name"] == problem.name and (files := _changed_files(path, problem)):
+            changed = [f"{changed[0]}: {', '.join(files)} changed"]
         raise BadInput(str(path), "a run of the same problem and seed (or --fork)", "; ".join(changed))
     stem = path.name.removesuffix(".git")
     for n in itertools.count(1):
@@ -53,8 +55,26 @@ def first_events(path: Path) -> list[Event]:
 def changes(start: Event, problem: Problem, seed: int, rule: str) -> list[str]:
     """What forbids to go on with a run: its problem, seed, claim or account are others."""
     then, now = start.decision, identity(problem, seed, rule, None)
+    if then["problem"] != now["problem"]:
+        before, after = then["problem"]["name"], now["problem"]["name"]
+        return [f"its problem is {before}, not {after}" if before != after else f"another version of {after}"]
     return [
         f"its {key} is {then[key]!r}, not {now[key]!r}"
-        for key in ("problem", "seed", "claim", "account", "gate")
+        for key in ("seed", "claim", "account", "gate")
         if then[key] != now[key]
     ]
+
+
+def _changed_files(path: Path, problem: Problem) -> list[str]:
+    """Files of a problem that are others than those that a run recorded."""
+    with GitLedger.read(path) as ledger:
+        then = {
+            name.removeprefix("problem/"): data
+            for name, data in ledger.files(0).items()
+            if name.startswith("problem/")
+        }
+        seed = next(iter(ledger.variants()), None)
+        program = problem.seed_files if seed is None else ledger.variant(seed).files
+    now = {**problem.documents, **{f"program/{name}": data for name, data in problem.seed_files.items()}}
+    then |= {f"program/{name}": data for name, data in program.items()}
+    return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))

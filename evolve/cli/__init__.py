@@ -8,6 +8,7 @@ work, 2 bad arguments or a bad problem, 130 interrupted, 143 terminated.
 from __future__ import annotations
 
 import os
+import re
 import select
 import sys
 from collections.abc import Mapping, Sequence
@@ -465,6 +466,10 @@ def _usage(error: Any) -> str:
     """A usage error of typer as one line: the command, what was wrong, the nearest right word."""
     context = error.ctx
     message = " ".join(error.format_message().split())
+    # pydantic's own words for what a value should have been
+    message = re.sub(r"Value error, |, unable to parse .*", "", message).replace(
+        "Input should be", "expected"
+    )
     wrong = getattr(error, "option_name", None)
     if wrong is not None and hasattr(error, "possibilities"):
         message = f"no such option {wrong}"

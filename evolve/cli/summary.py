@@ -35,6 +35,7 @@ def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | No
         *_front(story),
         *_promotions(story, result),
         ("work", _work(story, result)),
+        *_interrupted(result),
         ("sandbox", _sandbox(str(result["sandbox"]))),
         ("run", str(result["run"])),
     ]
@@ -168,6 +169,11 @@ def _work(story: Story, result: Mapping[str, Json]) -> str:
     if survived := story.history.survived:
         words.append(f"{survived} failure{'s' * (survived > 1)} of the machinery outlived")
     return ", ".join(words)
+
+
+def _interrupted(result: Mapping[str, Json]) -> list[tuple[str, Text | str]]:
+    by = {"interrupt": "by Ctrl-C", "terminate": "by SIGTERM"}.get(str(result["stopped_by"]))
+    return [("stopped", f"{by}; everything that was finished is recorded")] if by else []
 
 
 def _sandbox(level: str) -> Text:
