@@ -129,6 +129,9 @@ class Server:
             self._rulesets = [
                 landlock.Ruleset(settings.read, write, settings.names, settings.execute) for write in writes
             ]
+        # what lives of System V's in this namespace, where it outlives a job
+        kinds = ("shm", "sem", "msg") if settings.shared else ()
+        self._ipc = [os.open(f"/proc/sysvipc/{kind}", os.O_RDONLY) for kind in kinds]
         self._home = os.path.join(settings.jobs, "job")
         self._number = 0
         os.environ.update(HOME=self._home, TMPDIR=self._home, PATH="/usr/bin:/bin", LANG="C.UTF-8")
@@ -248,7 +251,7 @@ class Server:
         except OSError as error:
             print(f"wiping failed: {error}", file=sys.stderr)
             return False
-        return not _entries(self._settings.shared) and not _ipc()
+        return not _entries(self._settings.shared) and not _more_than_names(self._ipc)
 
     def _child(self, uid: int, channel: int, stderr: int) -> None:
         """From here on only this job's: give everything up, then let the runner read the job."""
@@ -261,8 +264,9 @@ class Server:
             os.closerange(low + 1, high)
         _signal.signal(signal.SIGTERM, _signal.SIG_DFL)  # what `signal.signal` wraps in enumerations
         if settings.shared:  # else the server goes first as well: it was started so
-            with open("/proc/self/oom_score_adj", "w") as file:
-                file.write("1000")
+            score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+            os.write(score, b"1000")
+            os.close(score)
         if settings.threads is not None:
             _limit(resource.RLIMIT_NPROC, settings.threads)
         if settings.uids is not None:
@@ -329,13 +333,9 @@ def _remove(path: str) -> None:
         os.rmdir(folder)
 
 
-def _ipc() -> bool:
-    """Whether anything of System V's lives in this namespace: each list begins with a line of names."""
-    for kind in ("shm", "sem", "msg"):
-        with open(f"/proc/sysvipc/{kind}") as file:
-            if file.read().count("\n") > 1:
-                return True
-    return False
+def _more_than_names(files: Sequence[int]) -> bool:
+    """Whether a list of the kernel's, an open file, has more than the line of names that it begins with."""
+    return any(os.pread(file, 4096, 0).count(b"\n") > 1 for file in files)
 
 
 def _limit(what: int, value: int) -> None:
