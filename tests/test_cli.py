@@ -137,7 +137,7 @@ def test_version(tmp_path: Path) -> None:
         (["run", "tours", "--trails", "3"], "no such option --trails; did you mean --trials?"),
         (["champion", "tours", "--leadr"], "did you mean --leader?"),
         (["run"], "missing argument 'PROBLEM'"),
-        (["run", "tsp_constructive", "--trials", "many"], "valid integer"),
+        (["run", "tsp_constructive", "--trials", "many"], "'--trials': expected a valid integer (see"),
         (["run", "tsp_constructive", "--trials", "0"], "--trials: expected a number above 0, got 0"),
         (["run", "tsp_constructive", "--seconds", "-1"], "--seconds: expected a number above 0, got -1"),
         (["run", "tsp_constructive", "--seconds", "nan"], "--seconds: expected a number above 0, got nan"),

@@ -137,7 +137,7 @@ def test_the_sealed_set_opened_again_is_marked_seen(problem: Path) -> None:
 def test_a_changed_problem_is_refused_and_forked(problem: Path) -> None:
     first = play(problem, 0, OneBetter, trials=30)
     (problem / "statement.md").write_text("Something else.\n")
-    with pytest.raises(BadInput, match="problem"):
+    with pytest.raises(BadInput, match=r"another version of noisy: statement\.md changed"):
         play(problem, 0, OneBetter, trials=20)
     options = RunOptions(str(problem), Path(first["run"]), trials=10, operators=("noisy.Equal",), fork=True)
     forked = run(options, executor=InlineExecutor(SyntheticFitness(noisy_score), 2))
