@@ -40,6 +40,7 @@ from evolve.types import (
     Variant,
     Verdict,
 )
+from fitness.beside import beside_seed
 from fitness.simplicity import program_size
 from populations.records import encode_paid
 from populations.trees import tree_id, variant_id
@@ -277,7 +278,10 @@ class Search:
         self._trees.add(attempt.decision["tree"])
         alone = self._suspected(attempt.decision["parents"])
         parts, files = self.parts, attempt.proposal.files
-        self.flight.add(attempt, Job(files, parts.search_cases, keep_answers=parts.artifact, alone=alone))
+        job = Job(files, parts.search_cases, keep_answers=parts.artifact, alone=alone)
+        if parts.in_turn:
+            job = replace(job, rival=parts.ledger.variant(self.history.seed).files)
+        self.flight.add(attempt, job)
 
     def _suspected(self, variants: Iterable[str]) -> bool:
         """Whether one of them must not share a sandbox with others; so it is with all confirmations, too."""
@@ -319,6 +323,11 @@ class Search:
                 operator=decision["operator"],
                 idea=proposal.idea,
             )
+            if evaluation.rival is not None:
+                measured["seed_scores"] = list(evaluation.rival.scores)  # on this machine, at this hour
+                seed = self.history.variants[self.history.seed].evaluation
+                assert seed is not None
+                evaluation = beside_seed(evaluation, seed.scores)
             measured |= evaluation_record(evaluation)
             files = self._answer(evaluation)
             if self.parts.sized:

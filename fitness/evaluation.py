@@ -78,7 +78,8 @@ class ProblemFitness:
         """Each run a job of the sandbox of its own, so that what it uses is known exactly.
 
         With a rival: A B B A or B A A B on each case, as the case's draw decides, so that whatever drifts or
-        warms up favours nobody; a side's score is the geometric mean of its two.
+        warms up favours nobody; a side's score is the geometric mean of its two. Search cases prove nothing:
+        A B or B A, in turn.
         """
         programs = [job.files] if job.rival is None else [job.files, job.rival]
         judged: list[list[_Judged]] = [[] for _ in programs]
@@ -86,7 +87,8 @@ class ProblemFitness:
         for key in job.cases:
             case, visible = self._case(key)
             first = key.seed & 1
-            order = (0,) if job.rival is None else (first, 1 - first, 1 - first, first)
+            there = (0,) if job.rival is None else (first, 1 - first)
+            order = there if job.rival is None or key.split == "search" else there + there[::-1]
             runs: list[list[tuple[_Judged, Outcome]]] = [[] for _ in programs]
             for side in order:
                 runs[side].append(self._once(programs[side], case, visible, judged[side]))

@@ -18,6 +18,7 @@ from evolve.run import RunOptions, run
 from evolve.types import (
     BadInput,
     CaseKey,
+    Evaluation,
     EvaluatorError,
     Failure,
     Files,
@@ -29,6 +30,7 @@ from evolve.types import (
     Program,
     Walls,
 )
+from fitness.beside import beside_seed
 from fitness.doubles import noise
 from fitness.evaluation import ProblemFitness
 from fitness.problem import load
@@ -138,6 +140,23 @@ def test_two_programs_take_turns_and_drift_cancels(folder: Path) -> None:
     # one after the other, as unpaired jobs would, the second looks slower by far
     apart = [ProblemFitness(problem, sandbox).evaluate(Job(named(f"0.01 {x}"), job.cases)) for x in "ab"]
     assert apart[1].mean > 2 * apart[0].mean
+
+
+def test_search_scores_are_told_beside_the_seed(folder: Path) -> None:
+    """A machine that has become 3 times as slow, and gets slower by 10 % with every run."""
+    problem, seed = load(folder), Evaluation((10.0, 20.0, 30.0, 40.0), (None,) * 4, (0.1,) * 4)
+    search = tuple(CaseKey("search", n) for n in range(4))
+    sandbox = Drifting(growth=0.1)
+    both = ProblemFitness(problem, sandbox).evaluate(
+        Job(named("0.03 half"), search, rival=named("0.06 seed"))
+    )
+    assert len(sandbox.runs) == 8
+    told = beside_seed(both, seed.scores)
+    assert told.rival is None
+    ratios = np.array(told.scores) / seed.scores
+    assert np.exp(np.log(ratios).mean()) == pytest.approx(0.5)
+    failed = ProblemFitness(problem, sandbox).evaluate(Job(named("1 wrong"), search, rival=named("1 seed")))
+    assert beside_seed(failed, seed.scores).scores == (problem.worst,) * 4
 
 
 def test_what_makes_the_first_run_dear_favours_nobody(folder: Path) -> None:
@@ -288,6 +307,9 @@ def test_a_faster_program_is_proven_faster_by_the_clock_and_equal_ones_are_not(f
         )
         speed = champion_speed(result := run(options))
         found += speed == pytest.approx(1.3, abs=0.01)
+        with GitLedger.read(Path(result["run"])) as ledger:
+            trials = [each for each in ledger.events() if each.kind == "trial"]
+        assert [len(each.measured.get("seed_scores", ())) for each in trials] == [0] + [2] * 8
         false += result["promotions"] - (speed > 1)
     assert found >= 2
     assert false <= 1
