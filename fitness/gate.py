@@ -441,6 +441,8 @@ class DuelGate(OpenGate):
             interval = contest.gain_interval
             measured["duel_gain"] = float(np.mean(contest.checks))
             measured["duel_gain_interval"] = None if interval is None else list(interval)
+        if any(contest.retries.values()):
+            measured["retries"] = dict(contest.retries)
         return Decision("duel_close", decision, measured, contest.challenger)
 
     def stop(self, reason: str) -> Sequence[Decision]:

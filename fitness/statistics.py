@@ -4,8 +4,9 @@
 
 Under H0 every product is a non-negative supermartingale that starts at 1, hence so is their mean, and by
 Ville's inequality P(ever E_n >= 1/level) <= level, however often one looks and whenever one stops. The bets
-are a fixed grid, so none depends on the data. Sequential ranks are known before the sign is drawn: the same
-argument serves them. Sources: Ville 1939; Waudby-Smith & Ramdas, JRSS-B 2024 (betting for bounded means).
+follow from level and n_max, so none depends on the data. Sequential ranks are known before the sign is
+drawn: the same argument serves them. Sources: Ville 1939; Waudby-Smith & Ramdas, JRSS-B 2024 (betting for
+bounded means).
 
 Everything here is pure, and oriented: greater is better.
 """
@@ -143,20 +144,34 @@ def choose_reading(
     ), "no range is declared: ranks, which say 'typically', not 'on average'"
 
 
+@lru_cache(maxsize=1024)
+def bets_for(level: float, n_max: int) -> tuple[float, ...]:
+    """The bets that are worth a share of the mixture in a duel of at most `n_max` pairs.
+
+    A bet b on g with mean m and second moment s <= 1 gains about b m - s b^2 / 2 a pair, most at b = m / s.
+    n_max pairs prove only what has n_max m^2 / (2 s) >= log(1/level); there b >= sqrt(2 log(1/level)/n_max).
+    Smaller bets would win no duel and only dilute the others.
+    """
+    least = math.sqrt(-2.0 * math.log(level) / n_max)
+    return tuple(bet for bet in BETS if bet >= least) or BETS[-1:]
+
+
 class Duel:
     """One challenger against one champion at one level; pairs are added in the order of their draws.
 
     >>> duel = Duel(Reading("bounded", span=1.0), level=0.01, n_max=200)
     >>> while duel.add(0.9, 0.2) is None: pass
     >>> duel.verdict, duel.n
-    ('promoted', 13)
+    ('promoted', 11)
     """
 
     def __init__(self, reading: Reading, level: float, n_max: int) -> None:
         self.reading, self.level, self.n_max = reading, level, n_max
         self.n = 0
         self.verdict: Verdict | None = None
-        self._wealth = [1.0 / len(BETS)] * len(BETS)  # products: E stays below 1/level, they cannot overflow
+        self._bets = bets_for(level, n_max)
+        # products: E stays below 1/level, they cannot overflow
+        self._wealth = [1.0 / len(self._bets)] * len(self._bets)
         self._total = self._squares = 0.0
         self._sizes: list[float] = []  # |D - margin| so far, sorted: for ranks
         # g >= -1 for every sign of the margin; below a negative margin g may pass 1, which no bet minds
@@ -180,7 +195,9 @@ class Duel:
         if self.verdict is None:
             g = self._step(self.reading.difference(challenger, champion))
             self.n += 1
-            self._wealth = [wealth * (1.0 + bet * g) for wealth, bet in zip(self._wealth, BETS, strict=True)]
+            self._wealth = [
+                wealth * (1.0 + bet * g) for wealth, bet in zip(self._wealth, self._bets, strict=True)
+            ]
             self._total += g
             self._squares += g * g
             if sum(self._wealth) * self.level >= 1.0:
@@ -266,7 +283,7 @@ def smallest_provable_gain(reading: Reading, level: float, n_max: int) -> float:
 
     About (span log(1/level)) / n_max + margin. Signed ranks know no such bound: 0, or inf at hopeless levels.
     """
-    bets, need = np.array(BETS), -math.log(level)
+    bets, need = np.array(bets_for(level, n_max)), -math.log(level)
 
     def proves(g: float) -> bool:
         return _log_mean_exp(n_max * np.log1p(bets * g)) >= need
@@ -308,7 +325,8 @@ def pairs_needed(reading: Reading, level: float, gain: float, sd: float, power: 
     unlucky, need = normal.inv_cdf(power), -math.log(level)
 
     def enough(n: float) -> bool:
-        return _log_mean_exp(n * rate - unlucky * math.sqrt(n) * spread) >= need
+        paying = np.isin(BETS, bets_for(level, math.ceil(n)))
+        return _log_mean_exp((n * rate - unlucky * math.sqrt(n) * spread)[paying]) >= need
 
     most = 16.0
     while not enough(most):

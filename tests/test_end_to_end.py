@@ -184,7 +184,7 @@ def test_a_start_that_its_problem_does_not_demand_is_found(
     forged = rebuilt(folder, f"start-{next(iter(start))}.git", {}, start)
     said = verify(forged)
     assert "✗ the start is what its recorded problem demands: 1 mismatch" in said
-    assert f"event 0 (start): expected {next(iter(start))} " in said
+    assert f"event 0 (start), {next(iter(start))}: expected " in said
 
 
 @pytest.mark.parametrize("key", ["trials", "evaluations", "usd"])
@@ -193,7 +193,7 @@ def test_a_total_that_does_not_add_up_is_found(played: tuple[Path, dict[str, Jso
     with GitLedger.read(folder / "run.git") as ledger:
         stop = next(event for event in ledger.events() if event.kind == "stop")
     forged = rebuilt(folder, f"total-{key}.git", {stop.index: {key: stop.measured[key] + 1}})
-    assert f"event {stop.index} (stop): expected {key} {stop.measured[key]}, found" in verify(forged)
+    assert f"event {stop.index} (stop), {key}: expected {stop.measured[key]}, found" in verify(forged)
 
 
 @pytest.mark.parametrize(

@@ -1,45 +1,124 @@
-"""False promotions and power, end to end: real loop, gate and git; only the programs' runs are simulated."""
+"""False promotions and power, end to end: real loop, gate and git; only the programs' runs are simulated.
 
+The same at full size: benchmarks/promotion_runs.py.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from noisy import SD, Equal, OneBetter, play, quality, write_problem
+from noisy import FAMILIES, Equal, Family, Planted, play, quality, write_problem
+from scipy.stats import binom
 
+from evolve.cli import main
+from evolve.types import BadInput, Event, Json
 from populations.ledger import GitLedger
 
-RUNS = 20
+RUNS, CHANCE = 12, 0.001  # of a family; of a false alarm
+FEW = (FAMILIES[0], FAMILIES[2], FAMILIES[3])
 
 
-@pytest.fixture(scope="module")
-def problem(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_problem(tmp_path_factory.mktemp("noisy") / "noisy")
+class Worse(Planted):
+    """Nobody ever duels."""
+
+    name = "worse"
+
+    def propose(self, parents, rng):
+        self.gain, self.at = -1.0, self.made + 1
+        return super().propose(parents, rng)
 
 
-def test_equal_children_are_not_promoted(problem: Path) -> None:
-    """At alpha .1, more than 5 of 20 runs promote anything with probability .011 at the most."""
-    promoted = [play(problem, seed, Equal)["promotions"] > 0 for seed in range(RUNS)]
-    assert sum(promoted) <= 5
+def events(run: Path) -> list[Event]:
+    with closing(GitLedger.read(run)) as ledger:
+        return list(ledger.events())
 
 
-def test_a_planted_winner_is_found(problem: Path) -> None:
-    """Power .99 (gain .1 of the span, sd .1, 200 pairs): fewer than 17 of 20 with probability < .01."""
-    found = []
-    for seed in range(100, 100 + RUNS):
-        result = play(problem, seed, OneBetter)
+def played(place: Path, family: Family, operator: type, trials: int, first: int) -> Iterator[dict[str, Json]]:
+    problem = write_problem(place / "noisy", declared=family.declared)
+    for seed in range(first, first + RUNS):
+        to = place / "run.git"
+        shutil.rmtree(to, ignore_errors=True)
+        yield play(problem, seed, operator, trials=trials, to=to, score=family.score(seed))
+
+
+@pytest.mark.parametrize("family", FEW, ids=lambda family: family.name)
+def test_equal_children_are_promoted_in_no_more_runs_than_alpha_allows(family: Family, tmp_path: Path):
+    promoted = [result["promotions"] > 0 for result in played(tmp_path, family, Equal, 100, 0)]
+    assert sum(promoted) <= binom.ppf(1 - CHANCE, RUNS, 0.1)
+
+
+@pytest.mark.parametrize("family", FEW, ids=lambda family: family.name)
+def test_half_a_standard_deviation_is_found_and_confirmed(family: Family, tmp_path: Path):
+    found = promoted = covered = 0
+    for result in played(tmp_path, family, family.planted, 60, 100):
+        champion = result["champion"]
         with GitLedger.read(Path(result["run"])) as ledger:
-            found.append(quality(ledger.variant(result["champion"]["id"]).files) == 0.1)
-    assert sum(found) >= 17
+            true = quality(ledger.variant(champion["id"]).files)
+        found += true == family.planted.gain
+        promoted += result["promotions"] > 0
+        covered += champion["interval"][0] <= family.centre + true <= champion["interval"][1]
+    assert found >= binom.ppf(CHANCE, RUNS, 0.85)
+    assert covered >= binom.ppf(CHANCE, RUNS, 0.9)
+    assert promoted >= found
 
 
-def test_the_confirmed_interval_covers_the_truth(problem: Path) -> None:
-    """Of 100 runs at least 90 (95 % intervals: fewer with probability .01)."""
-    covered = 0
-    for seed in range(1000, 1100):
-        result = play(problem, seed, OneBetter, trials=12)
-        with GitLedger.read(Path(result["run"])) as ledger:
-            truth = quality(ledger.variant(result["champion"]["id"]).files)
-        low, high = result["champion"]["interval"]
-        covered += low <= truth <= high
-        assert high - low < 8 * SD / np.sqrt(60)
-    assert covered >= 90
+def test_duels_leave_the_search_its_share(tmp_path: Path):
+    family = FAMILIES[2]
+    problem, seconds = write_problem(tmp_path / "timed", declared=family.declared), {}
+    for operator in (Worse, Equal):
+        to = tmp_path / f"{operator.name}.git"
+        play(problem, 0, operator, trials=60, to=to, score=family.score(0), seconds=0.002)
+        trials = [event for event in events(to) if event.kind == "trial"]
+        seconds[operator] = trials[-1].measured["elapsed"] - trials[0].measured["elapsed"]
+    assert seconds[Worse] / seconds[Equal] > 0.45  # .6 by design; the benchmark asks for .55
+
+
+# ------------------------------------------------------------------------------------- rare catastrophes
+
+
+DECLARED = """claim = "cases"
+worst = -0.5
+range = [-0.5, 0.6]
+"""
+UNDECLARED = """claim = "tasks"
+worst = -0.5
+"""
+
+
+def catastrophic(seed: int):
+    """The seed scores .5; children .02 more, and .98 less in one case of fifty: on average the same."""
+    rng = np.random.default_rng(seed)
+
+    def score(files, key):
+        if b"#" not in files["program.py"]:
+            return 0.5
+        return -0.46 if rng.random() < 0.02 else 0.52
+
+    return score
+
+
+def test_rare_catastrophes_promote_nothing_where_a_range_is_declared(tmp_path: Path):
+    problem = write_problem(tmp_path / "rare", n_max=1000, declared=DECLARED)
+    for seed in range(4):
+        run = tmp_path / f"{seed}.git"
+        result = play(problem, seed, Equal, trials=60, to=run, score=catastrophic(seed))
+        assert result["promotions"] == 0
+        assert sum(event.kind == "duel_open" for event in events(run)) >= 1  # it was tried
+
+
+def test_without_a_range_the_claim_is_the_weak_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    problem = write_problem(tmp_path / "rare", n_max=1000, declared=UNDECLARED)
+    run = tmp_path / "run.git"
+    assert play(problem, 0, Equal, trials=60, to=run, score=catastrophic(0))["promotions"] > 0
+    for arguments in (["show", str(run)], ["show", str(run), "champion"]):
+        assert main(arguments) == 0
+        said = capfd.readouterr().out
+        assert "typically better (sign-symmetric)" in " ".join(said.split())
+        assert "on average" not in said.replace("not 'on average'", "")
+    toml = problem / "problem.toml"
+    toml.write_text(toml.read_text().replace('"tasks"', '"cases"'))
+    with pytest.raises(BadInput, match="range or difference_range"):
+        play(problem, 0, Equal, to=tmp_path / "other.git", score=catastrophic(0))

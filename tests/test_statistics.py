@@ -13,9 +13,9 @@ from evolve.types import BadInput
 from fitness.account import Account
 from fitness.presets import PRESETS
 from fitness.statistics import (
-    BETS,
     Duel,
     Reading,
+    bets_for,
     choose_n_max,
     choose_reading,
     pairs_needed,
@@ -80,7 +80,7 @@ def test_pass_fail_is_the_mixture_sprt_on_discordant_pairs(differences):
     duel = play(Duel(Reading("pass_fail"), 1e-9, 1000), differences)
     counted = differences[: duel.n]
     up, down = counted.count(1.0), counted.count(-1.0)
-    closed = np.mean([(1 + bet) ** up * (1 - bet) ** down for bet in BETS])
+    closed = np.mean([(1 + bet) ** up * (1 - bet) ** down for bet in bets_for(1e-9, 1000)])
     assert duel.log_e == pytest.approx(math.log(closed), abs=1e-9)
     if up + down:
         # whoever stops at a fixed n may use the exact sign test: it is never weaker than the e-value
@@ -114,7 +114,7 @@ def test_ranks_do_not_look_ahead():
     duel = Duel(RANKS, 1e-9, 200)
     duel.add(1.0, 0.0)
     before = duel.log_e
-    assert before == pytest.approx(math.log(np.mean([1 + bet for bet in BETS])))
+    assert before == pytest.approx(math.log(np.mean([1 + bet for bet in bets_for(1e-9, 200)])))
     duel.add(100.0, 100.0)  # D = 0 says nothing
     assert duel.log_e == before
 

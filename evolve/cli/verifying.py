@@ -161,36 +161,35 @@ def _origin(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
     """Account, reading, claim and all else that the start decided, from the problem's own files."""
     if not ledger.variants():
         return []  # killed before the seed's trial
-    then, where = events[0].decision, "event 0 (start): expected"
+    then, where = events[0].decision, "event 0 (start)"
     with tempfile.TemporaryDirectory() as folder:
         try:
             problem = _restore(ledger, events, Path(folder))
         except BadInput as error:
-            return [f"{where} a problem that can be read, found none: {error}"]
+            return [f"{where}, problem: expected one that can be read, found none: {error}"]
     now = identity(problem, then.get("seed", 0), then.get("gate", "duel"), then.get("parent"))
     wrong = [
-        f"{where} {key} {now.get(key)!r}, found {then.get(key)!r}"
+        f"{where}, {key}: expected {now.get(key)!r}, found {then.get(key)!r}"
         for key in sorted(now.keys() | then.keys())
         if now.get(key) != then.get(key)
     ]
     try:
-        counts = [(0, "n_max", events[0].measured.get("n_max"), _most_pairs(events[0], problem))]
+        counts = [(events[0], "n_max", events[0].measured.get("n_max"), _most_pairs(events[0], problem))]
     except MALFORMED as error:
-        return [
-            *wrong,
-            f"{where} a budget, workers and seconds a case, found {type(error).__name__}: {error}",
-        ]
+        found = f"{type(error).__name__}: {error}"
+        return [*wrong, f"{where}, n_max: expected a budget, workers and seconds a case, found {found}"]
     for event in events:
         if event.kind == "trial" and event.decision.get("trial") == 0:
             counts.append(
-                (event.index, "search cases", len(event.measured.get("scores", ())), problem.search_cases)
+                (event, "search cases", len(event.measured.get("scores", ())), problem.search_cases)
             )
         elif event.kind == "sealed":
-            counts.append((event.index, "sealed cases", event.decision.get("count"), problem.sealed_cases))
-    wrong += [
-        f"event {n}: expected {due} {name}, found {count}" for n, name, count, due in counts if count != due
+            counts.append((event, "sealed cases", event.decision.get("count"), problem.sealed_cases))
+    return wrong + [
+        f"event {event.index} ({event.kind}), {name}: expected {due}, found {count}"
+        for event, name, count, due in counts
+        if count != due
     ]
-    return wrong
 
 
 def _most_pairs(start: Event, problem: Problem) -> int:
@@ -206,7 +205,7 @@ def _totals(events: Sequence[Event]) -> list[str]:
         for key, value in totals(history).items() if event.kind == "stop" else ():
             if event.measured.get(key) != value:
                 wrong.append(
-                    f"event {event.index} (stop): expected {key} {value}, found {event.measured.get(key)}"
+                    f"event {event.index} (stop), {key}: expected {value}, found {event.measured.get(key)}"
                 )
         try:
             history.tell(event)
