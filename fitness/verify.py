@@ -87,7 +87,7 @@ class _Review:
         self.missing: object = None  # the absent decision that was reported last
         self.batches: dict[int, list[int]] = {}  # duel -> events of its pairs
         self.pairs: dict[int, tuple[list[Pair], list[Pair]]] = {}  # duel -> of the duel, of the check
-        self.opened: dict[str, list[float]] = {}  # the seed's scores at the first opening
+        self.opened: dict[int, float] = {}  # the seed's scores on the sealed draws, where they repeat
         self.sealed = False  # nothing may follow but the end, or a resume
 
     def tell(self, event: Event) -> None:
@@ -286,8 +286,13 @@ class _Review:
             self._expect(f"{side} scores", decision["count"], len(measured[side]))
             self._finite(measured[side])
         if isinstance(self.gate, DuelGate) and self.gate.repeatable:
-            opened = self.opened.setdefault(decision["seed"], measured["seed"])
-            self._expect("seed scores on known draws", opened, measured["seed"])
+            failed = measured.get("failures", {}).get("seed", {})
+            known = {
+                n: x for n, x in enumerate(measured["seed"]) if str(n) not in failed
+            }  # time may fail alone
+            before = {n: x for n, x in self.opened.items() if n in known}
+            self._expect("seed scores on known draws", before, {n: known[n] for n in before})
+            self.opened |= known
         seed = None if self.gate.champion == self.seed else measured["seed"]
         for key, value in sealed_claim(
             measured["champion"], seed, self.gate.sign, self.gate.reading.differences

@@ -190,3 +190,18 @@ def test_trials_that_a_kill_lost_in_flight_are_no_forgery(honest):
     events = numbered([*honest[:i], *honest[i + 1 : following + 1], resume, *honest[following + 1 :]])
     messages = [str(mismatch) for mismatch in verify(events)]
     assert not any("trial 5 before" in message for message in messages)
+
+
+def test_a_seed_made_worse_at_the_second_opening_is_found_where_scores_repeat():
+    run = Run(lambda variant, case, count: 0.2 * noise(case).random() + 0.3, repeatable=True, search_cases=4)
+    run.finish()
+    sealed(run)
+    run.append("resume", {"changes": {}}, {"workers": 2})
+    run.drain()
+    sealed(run, seen=True, opening=2)
+    assert verify(run.events) == []
+    i = find(run.events, "sealed", opening=2)
+    worse = [score - 0.01 for score in run.events[i].measured["seed"]]
+    assert "seed scores on known draws" in {
+        each.field for each in verify(edit(run.events, i, "measured", seed=worse))
+    }
