@@ -26,6 +26,7 @@ CHECKPOINT_SECONDS = 1.0
 # each checkpoint is a pack that the process pins until it ends
 RESTART_EVENTS = 2000
 RESTART_CHECKPOINTS = 64
+FEW_PACKS = 8  # are not worth the joining: a short run would spend a twentieth of its time on it
 
 # fast-import can only commit to a branch; this one is cleared before each checkpoint, so it never exists
 _SCRATCH = "refs/evolve/variant"
@@ -153,6 +154,8 @@ class Writer:
     def _start_repack(self) -> None:
         """Join small packs in the background: each event is rewritten O(log n) times in a run's life."""
         if self._repack is not None and self._repack.poll() is None:
+            return
+        if sum(1 for _ in (self._git_dir / "objects" / "pack").glob("*.pack")) < FEW_PACKS:
             return
         # it inherits the lock, so that nobody sweeps its files away under it
         self._repack = start(
