@@ -50,7 +50,7 @@ def refusal(evaluation: Evaluation) -> str:
 def served(request: pytest.FixtureRequest) -> Iterator[tuple[Problem, Worker]]:
     """Each problem behind the best sandbox that this machine has."""
     problem = load(request.param)
-    worker = Worker(problem, Walls(Walls("auto", trusted=True)))
+    worker = Worker(problem, Walls("auto", trusted=True))
     yield problem, worker
     worker.close()
 
