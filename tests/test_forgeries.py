@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +19,11 @@ from forgeries import FORGERIES, forge, other_n_max
 from noisy import Planted, quality, write_problem
 
 from evolve.cli import main
+from evolve.cli.screen import with_interval
 from evolve.doubles import InlineExecutor
 from evolve.run import RunOptions
 from evolve.run import run as play
-from evolve.types import CaseKey, Evaluation, Event, Files, Job, Parent, Proposal
+from evolve.types import CaseKey, Evaluation, Event, Files, Job, Json, Parent, Proposal
 from fitness.doubles import SyntheticFitness
 from populations.ledger import GitLedger
 
@@ -77,8 +81,9 @@ class Frail:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Json]]:
     """Two sessions, hence two openings of the sealed draws."""
+    played = []
     folder = tmp_path_factory.mktemp("forged")
     problem = write_problem(folder / "noisy", search=8, sealed=20, n_max=120)
     for session, (trials, operator) in enumerate(((40, First), (60, Later))):
@@ -89,8 +94,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             seed=1,
             operators=(f"{__name__}.{operator.__name__}",),
         )
-        play(options, executor=InlineExecutor(Frail(session), workers=2))
-    return folder / "run.git"
+        played.append(play(options, executor=InlineExecutor(Frail(session), workers=2)))
+    return played
+
+
+@pytest.fixture(scope="module")
+def run(results: list[dict[str, Json]]) -> Path:
+    return Path(results[0]["run"])
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +132,41 @@ def verify(run: Path) -> tuple[int, str]:
     with contextlib.redirect_stdout(out):
         status = main(["verify", str(run)])
     return status, out.buffer.getvalue().decode()
+
+
+def test_another_machine_comes_to_the_same_report(
+    run: Path, results: list[dict[str, Json]], tmp_path: Path
+) -> None:
+    """Nothing but a plain clone: no problem folder, no home, no caches, no remote."""
+    clone = cloned(run, tmp_path / "clone")
+    subprocess.run(["git", "-C", str(clone), "remote", "set-url", "origin", "nowhere"], check=True)
+    (tmp_path / "home").mkdir()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+
+    def evolve(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "evolve", *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    result = results[-1]
+    champion = result["champion"]
+    said = evolve("verify", "clone", "--head", result["head"])
+    assert "\nOK\n" in said
+    assert (
+        f"champion {champion['id']}; confirmed {with_interval(champion['confirmed'], champion['interval'])}"
+        in said
+    )
+    assert f"gain {with_interval(champion['gain'], champion['gain_interval'], sign=True)}" in said
+    assert f"promotions that stand: {result['promotions']}" in said
+    assert json.loads(evolve("champion", "clone", "--json")).items() >= champion.items()
 
 
 def test_the_run_has_everything_that_can_be_forged(events: list[Event]) -> None:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from rich.text import Text
 
+from evolve.cli.evidence import gain_text, reading_of
 from evolve.cli.rerunning import Again, answers, evaluations, trusted_copy
 from evolve.cli.runs import find
-from evolve.cli.screen import Screen, one_line, screen, signed
+from evolve.cli.screen import Screen, one_line, screen, signed, with_interval
 from evolve.history import History
-from evolve.result import totals
+from evolve.result import champion, totals
 from evolve.start import identity, most_pairs
 from evolve.types import BadInput, Event, Walls
 from fitness.problem import Problem, load
@@ -73,6 +74,7 @@ def verify(run: str, head: str | None, rerun: int, folder: Path | None, walls: W
             out.print()
             without = f", but {uncompared:,} case{'s' * (uncompared > 1)} not compared" if uncompared else ""
             out.print(Text(f"OK{without}", style="note" if uncompared else "good"))
+            out.print(_claim(events), soft_wrap=True)
             if head is None:
                 out.print("An end that was cut off shows only with --head and the hash printed at the end.")
             if not rerun:
@@ -110,6 +112,26 @@ def _report(out: Screen, what: str, wrong: Sequence[str]) -> int:
 
 def _decisions(events: Sequence[Event]) -> list[str]:
     return [str(mismatch) for mismatch in mismatches(events)]
+
+
+def _claim(events: Sequence[Event]) -> str:
+    """What the run may say of itself, one line: for comparison with what was printed or published of it."""
+    history = History()
+    for event in events:
+        history.tell(event)
+    if history.champion is None or history.start is None:
+        return "so there is nothing to claim yet"
+    found = champion(history)
+    parts = [f"champion {found['id']}" + (", the seed itself" * (found["id"] == history.seed))]
+    if found["confirmed"] is not None:
+        parts.append(f"confirmed {with_interval(found['confirmed'], found['interval'])}")
+    else:
+        parts.append("not confirmed yet")
+    if found["gain"] is not None:
+        parts.append(f"gain {gain_text(reading_of(history.start), found['gain'], found['gain_interval'])}")
+    return (
+        f"so this is what the run may claim: {'; '.join(parts)}; promotions that stand: {history.promotions}"
+    )
 
 
 def _git(ledger: GitLedger, *arguments: str) -> tuple[int, list[str]]:
