@@ -9,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sandbox.levels import Level, open_sandbox, probe
+    from sandbox.levels import Level, chosen, open_sandbox, probe
 
-__all__ = ["Level", "open_sandbox", "probe"]
+__all__ = ["Level", "chosen", "open_sandbox", "probe"]
 
 
 def __getattr__(name: str) -> Any:

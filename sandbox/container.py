@@ -21,7 +21,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from evolve.types import SandboxUnavailable
+from evolve.types import Json, SandboxUnavailable
 from sandbox import attached, visible
 from sandbox.forkserver import CHANNEL, Settings
 from sandbox.launch import START_SECONDS, Scratch, Server, Setup, last_line
@@ -74,6 +74,14 @@ def start(setup: Setup) -> Server:
         server = (_over_socket if transport == "socket" else _over_stdio)(api, setup)
     server.facts["transport"] = transport
     return server
+
+
+def about() -> dict[str, Json]:
+    """What people want to know of the daemon and of the image. Raises SandboxUnavailable."""
+    with _daemon() as api:
+        info = api.info()
+    runtimes = [name for name in info["Runtimes"] if not name.startswith("io.containerd.")]
+    return {"docker": info["ServerVersion"], "image": IMAGE, "runtimes": sorted(runtimes)}
 
 
 def _transport(api: Any) -> str:

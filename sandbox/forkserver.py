@@ -29,7 +29,8 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy.random  # noqa: F401 - preloaded for every program
+import numpy as np
+import numpy.random  # preloaded for every program
 
 from sandbox import frames, kernel, landlock, runner, seccomp
 
@@ -153,6 +154,8 @@ class Server:
         facts = {
             "landlock": self._rulesets[0].abi if self._rulesets else 0,
             "seccomp": self._settings.walls,
+            "python": "{}.{}.{}".format(*sys.version_info),
+            "numpy": np.__version__,
         }
         self._control.send(json.dumps(facts).encode())
         while True:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
-from evolve.types import BadInput, Limits, Program, SandboxUnavailable, Walls
+from evolve.types import BadInput, Json, Limits, Program, SandboxUnavailable, Walls
 from sandbox import bubblewrap, container, launch, values
 from sandbox.pool import OnDemand, Source, Spares
 from sandbox.process import ProcessSandbox
@@ -60,12 +60,13 @@ def holes(tries):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One way to run programs: whether it works here, why not, and what would help."""
+    """One way to run programs: whether it works here, why not, and what would help; else what it is like."""
 
     name: str
     works: bool
     why: str = ""
     fix: str = ""
+    facts: Mapping[str, Json] = field(default_factory=dict)
 
 
 def probe() -> list[Level]:
@@ -77,10 +78,16 @@ def probe() -> list[Level]:
         except SandboxUnavailable as error:
             found.append(Level(name, False, str(error), _FIX[name]))
         else:
-            facts = ", ".join(f"{wall}: {on}" for wall, on in with_walls.facts.items())
+            facts = with_walls.facts | (container.about() if name == "docker" else {})
             with_walls.close()
-            found.append(Level(name, True, facts))
+            found.append(Level(name, True, facts=facts))
     return found
+
+
+def chosen(levels: Sequence[Level]) -> str | None:
+    """Which of these `auto` takes; None: none of them."""
+    working = {level.name for level in levels if level.works}
+    return next((name for name in _WISHES["auto"] if name in working), None)
 
 
 def open_sandbox(walls: Walls | str = "auto", setup: launch.Setup | Sequence[str] = ()) -> ProcessSandbox:

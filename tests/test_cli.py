@@ -556,8 +556,9 @@ def test_doctor_says_what_works(tmp_path: Path) -> None:
     done = command("doctor", cwd=tmp_path)
     assert done.returncode in (0, 1)
     assert ("Ready." in done.stdout) == (done.returncode == 0)
-    for part in ("python", "git", "bubblewrap", "landlock", "disk", "cores"):
+    for part in ("python", "git", "bubblewrap", "landlock", "disk", "cores", "docker"):
         assert f"{part} " in done.stdout
+    assert "auto        ✓ takes bubblewrap" in done.stdout and "seccomp and Landlock" in done.stdout
 
 
 def test_problems_lists_the_gallery(tmp_path: Path) -> None:

@@ -142,6 +142,27 @@ def f(n):
     assert answer(run(sandbox, WHICH)) == here
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        "open('/tmp/left', 'w')",
+        "__import__('os').makedirs('/dev/shm/left/deep')",
+        "__import__('ctypes').CDLL(None).shmget(7, 4096, 0o1666)",
+        "__import__('ctypes').CDLL(None).msgget(7, 0o1666)",
+    ],
+)
+def test_what_cannot_be_removed_is_unclean_and_the_container_is_replaced(sandbox, left):
+    """Root inside leaves it, as a program could that had found a way to more power."""
+    (id,) = mine()
+    here = answer(run(sandbox, WHICH))
+    docker("exec", "--user", "0", id, "python3", "-c", left)
+    failure = run(sandbox, "def f(n): return n").failure
+    assert (failure.kind, failure.detail) == ("unclean", "it left what could not be removed")
+    assert failure.violates
+    assert answer(run(sandbox, WHICH)) != here
+    assert gone([id])
+
+
 def test_each_job_has_a_user_of_its_own_without_any_power(sandbox):
     source = """
 import os, time
@@ -249,6 +270,21 @@ def test_what_the_container_says_at_its_end_is_heard_over_stdio():
     with pytest.raises(SandboxUnavailable, match="ModuleNotFoundError: No module named 'no_such_thing'"):
         container.start(Setup(("no_such_thing",), transport="stdio"))
     assert gone(mine())
+
+
+def test_doctor_says_what_containers_are_like(monkeypatch):
+    def doctor():
+        command = [sys.executable, "-m", "evolve", "doctor"]
+        environment = {**os.environ, "COLUMNS": "80"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        return " ".join(done.stdout.split())
+
+    here = doctor()
+    for part in ("in the image evolve-sandbox", "over a socket in a folder", "runtimes runc", "numpy"):
+        assert part in here
+    monkeypatch.setenv("DOCKER_HOST", "unix:///no/such/socket")
+    assert "docker - no Docker daemon answers at unix:///no/such/socket: start Docker" in doctor()
 
 
 def test_a_run_in_containers(tmp_path):

@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +15,8 @@ from pathlib import Path
 from rich.text import Text
 
 from evolve.cli.screen import Facts, screen, size
-from sandbox import probe
+from evolve.types import Json
+from sandbox import Level, chosen, probe
 
 LEAST_PYTHON = (3, 11)
 LEAST_DISK_BYTES = 1 << 30
@@ -61,11 +62,29 @@ def machine() -> Iterator[Finding]:
 
 
 def sandboxes() -> Iterator[Finding]:
-    """Each level of the sandbox: whether it works, else why not and what helps."""
-    for level in probe():
-        if level.name != "none":  # it always works, and is no sandbox
-            words = "; ".join(filter(None, ("works" if level.works else "", level.why, level.fix)))
-            yield level.name, True if level.works else None, words
+    """Each level of the sandbox: what it is like, else why it does not work and what helps; and `auto`."""
+    levels = probe()
+    for level in levels:
+        words = _like(level.facts) if level.works else "; ".join(filter(None, (level.why, level.fix)))
+        yield level.name, True if level.works else None, words
+    if (taken := chosen(levels)) is not None:
+        yield "auto", True, f"takes {taken}; another one by --sandbox {' | '.join(_working(levels, taken))}"
+
+
+def _working(levels: Sequence[Level], taken: str) -> list[str]:
+    return [level.name for level in levels if level.works and level.name != taken] or ["none"]
+
+
+def _like(facts: Mapping[str, Json]) -> str:
+    """What a level that works is made of."""
+    landlock = f"Landlock {facts['landlock']}" if facts["landlock"] else "no Landlock"
+    words = [f"works: Python {facts['python']}, numpy {facts['numpy']}", f"seccomp and {landlock}"]
+    if "docker" in facts:
+        over = {"socket": "a socket in a folder", "stdio": "stdin and stdout"}[facts["transport"]]
+        words[0] += f" in the image {facts['image']}"
+        words.append(f"Docker {facts['docker']} over {over}")
+        words.append(f"runtimes {', '.join(facts['runtimes'])}")
+    return "; ".join(words)
 
 
 def _package(name: str, *, needed: bool) -> tuple[bool | None, str]:
