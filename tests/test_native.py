@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -411,3 +414,56 @@ def test_the_walls_hold_for_an_ordinary_user(ordinary):
     assert bomb in ("timeout", "crash", "invalid_answer")
     assert "only root can give" in landlock
     assert not any(alive(name) for name in ("native-daemon", "native-bomb", "native-killer"))
+
+
+# ------------------------------------------------------------------------------------------------ end to end
+
+
+@pytest.mark.parametrize("level", [WALLED[0], "bubblewrap"])
+def test_a_run_of_the_problem_in_cpp(level, tmp_path):
+    """The shipped problem with fewer cases: a build a child, trials and sealed draws, `verify`. 10 s."""
+    problem = tmp_path / "flow_shop"
+    shutil.copytree(ROOT / "seeds" / "flow_shop", problem)
+    toml = problem / "problem.toml"
+    toml.write_text(
+        toml.read_text().replace("search = 24", "search = 4").replace("sealed = 300", "sealed = 10")
+    )
+    command = [sys.executable, "-m", "evolve", "run", str(problem), "--trials", "8", "--sandbox", level]
+    command += ["--to", str(tmp_path / "run"), "--json", "--operators", "tokens,tune"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["sandbox"], result["trials"]) == (level, 8)
+    assert result["failures"].get("build", 0) < 5 and set(result["failures"]) <= {"build", "timeout", "crash"}
+    again = [
+        "verify",
+        str(tmp_path / "run.git"),
+        "--rerun",
+        "2",
+        "--problem",
+        str(problem),
+        "--sandbox",
+        level,
+    ]
+    verified = subprocess.run(
+        [*command[:3], *again],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_a_missing_compiler_stops_a_run_with_one_line_that_names_it(tmp_path):
+    problem = tmp_path / "flow_shop"
+    shutil.copytree(ROOT / "seeds" / "flow_shop", problem)
+    toml = problem / "problem.toml"
+    toml.write_text(toml.read_text().replace('"g++"', '"no-such-cc"'))
+    command = [sys.executable, "-m", "evolve", "run", str(problem), "--to", str(tmp_path / "run")]
+    done = subprocess.run(
+        [*command, "--trials", "2", "--sandbox", "bubblewrap"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "no-such-cc is needed and not installed" in done.stderr.splitlines()[-1]

@@ -231,8 +231,8 @@ def test_only_editable_files_change_and_the_others_come_along(name):
             assert {path for path in files if made.files[path] != files[path]} == {"a.py"}
 
 
-@pytest.mark.parametrize("name", ["syntax", "crossover", "tune"])
-def test_another_language_is_left_to_the_models(name):
+@pytest.mark.parametrize("name", ["syntax", "crossover"])
+def test_another_language_is_left_to_others(name):
     files = {"main.cpp": b"int main() { return 1; }\n"}
     made = proposed(create(name, files), [parent(files)] * 2, 0)
     assert made.files is None and made.failure.kind == "no_child"

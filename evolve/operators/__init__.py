@@ -9,6 +9,7 @@ from evolve.operators.crossover import Crossover
 from evolve.operators.rewrite import Rewrite
 from evolve.operators.syntax import Syntax
 from evolve.operators.territory import Territory
+from evolve.operators.tokens import Tokens
 from evolve.operators.tune import Tune
 from evolve.types import BadInput, Files, Operator
 from populations.named import named
@@ -43,6 +44,7 @@ Factory = Callable[[Problem], Operator]
 KNOWN: dict[str, Factory] = {
     "syntax": lambda problem: Syntax(_territory(problem)),
     "crossover": lambda problem: Crossover(_territory(problem)),
+    "tokens": lambda problem: Tokens(_territory(problem)),
     "tune": lambda problem: Tune(_territory(problem)),
     "rewrite": lambda problem: Rewrite(problem, _territory(problem)),
 }
@@ -50,11 +52,13 @@ ASKING = ("rewrite",)  # those of them that ask a language model
 
 
 def create(names: Sequence[str] | None, problem: Problem, models: Sequence[str] = ()) -> dict[str, Operator]:
-    """Operators by name or `package.module:factory`, called with the problem; None: all that can work.
+    """Operators by name or `package.module:factory`, called with the problem; None: all that fit.
+
+    `syntax` and `crossover` fit Python, `tokens` other languages, those that ask a model a run that has one.
 
     Raises BadInput where a name is unknown, or asking a model and having one do not go together.
     """
-    chosen = names or [name for name in KNOWN if models or name not in ASKING]
+    chosen = names or _fitting(problem, bool(models))
     made = [named("operator", name, KNOWN)(problem) for name in chosen]
     asking = [operator.name for operator in made if operator.prompt_bytes]
     if asking and not models:
@@ -63,6 +67,15 @@ def create(names: Sequence[str] | None, problem: Problem, models: Sequence[str] 
         expected = f"an operator that asks one ({', '.join(ASKING)}) in --operators"
         raise BadInput("--model", expected, ", ".join(chosen))
     return {operator.name: operator for operator in made}
+
+
+def _fitting(problem: Problem, models: bool) -> list[str]:
+    territory = _territory(problem)
+    python = {path.endswith(".py") for path in problem.seed_files if territory.editable(path)}
+    left_out = set() if models else set(ASKING)
+    left_out |= {"syntax", "crossover"} if True not in python else set()
+    left_out |= {"tokens"} if False not in python else set()
+    return [name for name in KNOWN if name not in left_out]
 
 
 def _territory(problem: Problem) -> Territory:

@@ -101,13 +101,15 @@ def child(
     territory: Territory,
     details: Mapping[str, Json] | None = None,
 ) -> Proposal | None:
-    """The program with one file changed; None where that is no change, no Python or out of bounds."""
+    """The program with one file changed; None: no change, no Python where it should be, out of bounds."""
     edits = [edit for change in changes for edit in change.edits]
     if overlap(edits):
         return None
     text = splice(source, edits)
     content = text.encode()
-    if content == files[path] or len(content) > territory.most_bytes(path) or compile_error(content):
+    if content == files[path] or len(content) > territory.most_bytes(path):
+        return None
+    if path.endswith(".py") and compile_error(content):
         return None
     made = {**files, path: content}
     if territory.violation(made):

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evolve.operators.analysis import material
-from evolve.operators.sites import Number
 from evolve.operators.splice import Change, Edit, child, no_child, number
 from evolve.operators.territory import Territory
-from evolve.types import Parent, Proposal, Trial
+from evolve.operators.tokens import Literal, quantities, texts
+from evolve.types import Files, Parent, Proposal, Trial
 
 _MOST = 16  # literals that one child changes
 _SEEN = 64  # observations that a suggestion is drawn from: the best half and the latest half
@@ -49,19 +49,14 @@ class Tune:
         """Suggest other numbers for some of the parent's literals."""
         parent = parents[0]
         files = parent.variant.files
-        found = {
-            path: (analysis, literals)
-            for path, analysis in material(files, self._territory).items()
-            if (literals := [literal for literal in analysis.numbers if not literal.structural])
-        }
+        found = _numbers(files, self._territory)
         if not found:
             return no_child("no number to tune")
         paths = list(found)
         path = paths[int(rng.integers(len(paths)))]
-        analysis, literals = found[path]
-        literals = literals[: 4 * _MOST]
-        literals.sort(key=lambda literal: literal.start)
-        skeleton = _skeleton(path, analysis.source, literals)
+        source, numbers = found[path]
+        literals = sorted(numbers[: 4 * _MOST], key=lambda literal: literal.start)
+        skeleton = _skeleton(path, source, literals)
         here = tuple(literal.value for literal in literals)
         points = {**self._points.get(skeleton, {}), here: _Point(here, parent.trial.value)}
         chosen = _subset(len(literals), rng)
@@ -79,7 +74,7 @@ class Tune:
             "numbers": list(new),
             "parent": {"numbers": list(here)},
         }
-        made = child(files, path, analysis.source, [Change(edits, idea)], self._territory, details)
+        made = child(files, path, source, [Change(edits, idea)], self._territory, details)
         return made or no_child("the suggestion is the parent itself")
 
     def tell(self, trial: Trial) -> None:
@@ -97,7 +92,22 @@ class Tune:
                 points[known] = _Point(known, value)
 
 
-def _skeleton(path: str, source: str, literals: Sequence[Number]) -> str:
+def _numbers(files: Files, territory: Territory) -> dict[str, tuple[str, list[Literal]]]:
+    """Sources that hold numbers to tune, by path, and these: Python's by syntax, others' by their tokens."""
+    found = {
+        path: (
+            analysis.source,
+            [Literal(*literal[:4]) for literal in analysis.numbers if not literal.structural],
+        )
+        for path, analysis in material(files, territory).items()
+    }
+    for path, text in texts(files, territory).items():
+        if not path.endswith(".py"):
+            found[path] = text.source, quantities(text)
+    return {path: (source, literals) for path, (source, literals) in found.items() if literals}
+
+
+def _skeleton(path: str, source: str, literals: Sequence[Literal]) -> str:
     """What is left of a source without the numbers, as a digest."""
     parts, end = [path], 0
     for literal in literals:
@@ -114,7 +124,7 @@ def _subset(count: int, rng: np.random.Generator) -> list[int]:
 
 
 def _suggest(
-    points: Sequence[_Point], literals: Sequence[Number], chosen: Sequence[int], rng: np.random.Generator
+    points: Sequence[_Point], literals: Sequence[Literal], chosen: Sequence[int], rng: np.random.Generator
 ) -> list[float]:
     # Late: a quarter of a second that no command without a suggestion should wait for.
     import optuna
