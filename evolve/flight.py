@@ -73,6 +73,7 @@ class Flight:
         self._flying: dict[Future[Any], tuple[Task, str]] = {}  # in the order of their launch
         self._error: Exception | None = None  # raised by the next `wait`
         self._models: asyncio.AbstractEventLoop | None = None
+        self._thread: Thread | None = None
         self.jobs = 0  # on workers or about to be
         self.proposing = 0  # model calls under way
 
@@ -144,6 +145,9 @@ class Flight:
         if self._models is not None:
             self._models.call_soon_threadsafe(self._models.stop)
             self._models = None
+        if self._thread is not None:  # from then on nobody is asked, and nothing is heard
+            self._thread.join(timeout=5.0)
+            self._thread = None
 
     def _land(self, future: Future[Any]) -> Landed:
         task, side = self._flying.pop(future)
@@ -158,7 +162,8 @@ class Flight:
     def _ask_model(self, work: Awaitable[Proposal]) -> Future[Proposal]:
         if self._models is None:
             self._models = asyncio.new_event_loop()
-            Thread(target=self._run_models, args=(self._models,), name="models", daemon=True).start()
+            self._thread = Thread(target=self._run_models, args=(self._models,), name="models", daemon=True)
+            self._thread.start()
 
         async def reply() -> Proposal:
             return await work

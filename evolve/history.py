@@ -167,7 +167,9 @@ class History:
             case "resume":
                 self.session = event.measured
             case "proposal":
-                self._pay(event.decision["trial"], event.measured.get("usd", 0.0))
+                trial, usd = event.decision["trial"], event.measured["usd"]
+                self.usd += usd
+                self._paid[trial] = self.paid(trial) + usd
             case "trial":
                 return self._trial(event)
             case "duel_open":
@@ -223,8 +225,7 @@ class History:
 
     def _trial(self, event: Event) -> Trial:
         trial = trial_of(event, self.sign)
-        self._pay(trial.index, trial.usd)
-        self._paid.pop(trial.index, None)
+        self.usd += trial.usd - self._paid.pop(trial.index, 0.0)
         self.trials += trial.index > 0
         self.last_trial = max(self.last_trial, trial.index)
         if trial.evaluation is not None:
@@ -251,10 +252,9 @@ class History:
                     if not self.suspects.isdisjoint(trial.parents):
                         self.suspects.add(id)
 
-    def _pay(self, trial: int, usd: float) -> None:
-        """A paid proposal's cost stands in its event and again in its trial: count it once."""
-        self.usd += usd - self._paid.get(trial, 0.0)
-        self._paid[trial] = usd
+    def paid(self, trial: int) -> float:
+        """Dollars that stand in the `proposal` events of a trial under way."""
+        return self._paid.get(trial, 0.0)
 
     def _count(self, ran: int, a_side: int) -> None:
         self.case_runs += ran

@@ -121,8 +121,25 @@ class Search:
         self._next = max(self._next, self.history.last_trial + 1)
         for decision, proposal in self.parts.ledger.pending():
             self._next = max(self._next, decision["trial"] + 1)
-            self._evaluate(Attempt(decision, proposal=proposal))
+            if proposal.files is None:
+                self._take_up(Attempt(decision))
+            else:
+                self._evaluate(Attempt(decision, proposal=replace(proposal, exchanges=())))
         self.sync()
+
+    def _take_up(self, attempt: Attempt) -> None:
+        """Go on with a conversation that a kill cut off; without a reply, count what it may have cost."""
+        parts, decision = self.parts, attempt.decision
+        trial, operator = decision["trial"], parts.asking.operator(decision)
+        replies = parts.desk.earlier(trial)
+        if operator is None or not replies:
+            why = Failure("model", "the run was killed before a reply came")
+            self._consider(attempt, Proposal(None, failure=why, exchanges=replies))
+            return
+        conversation = operator.propose(self._parents(decision), parts.asking.words(trial))
+        assert not isinstance(conversation, Proposal)
+        attempt.talk = parts.desk.reopen(conversation, decision["model"], trial)
+        self.flight.add(attempt, parts.desk.talk(attempt.talk))
 
     def _changes(self) -> dict[str, Json]:
         """Settings that are others than those of the session before."""
@@ -149,6 +166,7 @@ class Search:
             while landed := self.flight.wait(seconds=0):  # everything finished is recorded
                 for each in landed:
                     self.land(each)
+            self._abandon()
             self.reason = reason
         elif (reason := self.closing()) is not None and (not self.flight or self._hopeless()):
             self._stop_duels(reason)
@@ -158,9 +176,17 @@ class Search:
         """Time is out and only children still run, which may hang: they wait in the journal for more time."""
         if not self._out_of_time() or not all(isinstance(task, Attempt) for task in self.flight.tasks()):
             return False
-        self.flight.close()
+        self._abandon()
         self.parts.executor.interrupt()
         return True
+
+    def _abandon(self) -> None:
+        """End what is under way. Children wait in the journal; models that were asked may send a bill."""
+        talking = [attempt for attempt in self._attempts() if attempt.talk and attempt.proposal is None]
+        self.flight.close()
+        for attempt in talking:
+            assert attempt.talk is not None
+            self._consider(attempt, self.parts.desk.abandon(attempt.talk))
 
     def _stop_duels(self, reason: str) -> None:
         for each in self.parts.gate.stop(reason):
@@ -228,7 +254,8 @@ class Search:
             self._consider(attempt, made)
         else:
             assert asked.model is not None
-            attempt.talk = parts.desk.open(made, asked.model)
+            attempt.talk = parts.desk.open(made, asked.model, asked.decision["trial"])
+            parts.ledger.propose(asked.decision, Proposal(None))  # a kill must not hide what it may cost
             self.flight.add(attempt, parts.desk.talk(attempt.talk))
         return True
 
@@ -258,6 +285,7 @@ class Search:
                 self._tell(event)
             if attempt.talk is not None:
                 attempt.talk.ticket.recorded()
+            attempt.proposal = replace(proposal, exchanges=())  # an event has them
             self._evaluate(attempt)
         else:
             kinds: dict[str, Verdict] = {"duplicate": "duplicate", "refused": "refused"}
@@ -298,6 +326,8 @@ class Search:
             if len(task.landed) == len(task.jobs):
                 self._land_duel(task)
         elif isinstance(result, Proposal):
+            assert task.talk is not None
+            task.talk.exchanges.clear()
             self._consider(task, result)
         else:
             self._record(task, "failed" if result.failed else "evaluated", evaluation=result)
@@ -333,12 +363,12 @@ class Search:
             if self.parts.sized:
                 measured["size"] = program_size(proposal.files)
             self._trees.discard(decision["tree"])
-        if proposal.exchanges:
-            measured["usd"] = proposal.usd
-            if variant is None:  # there is no `proposal` event that holds what was said
-                paid, said = encode_paid(proposal)
-                measured |= paid
-                files |= {name: data for name, data in said.items() if not name.startswith("program/")}
+        if proposal.exchanges:  # there is no `proposal` event that holds what was said
+            paid, said = encode_paid(proposal)
+            measured |= paid
+            files |= {name: data for name, data in said.items() if not name.startswith("program/")}
+        if "model" in decision:
+            measured["usd"] = proposal.usd + self.history.paid(decision["trial"])
         if failure is not None:
             measured["failure"] = asdict(failure)
         decision |= {"variant": variant.id if variant else None, "verdict": verdict}
@@ -429,6 +459,7 @@ class Search:
     def sync(self) -> None:
         """Make durable what was appended; only then may anybody hear of it or act on it."""
         self.parts.ledger.sync()
+        self.parts.desk.settle()
         for event in self._unheard:
             for listener in self.parts.listeners:
                 listener.tell(event)

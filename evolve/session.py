@@ -13,6 +13,7 @@ from evolve.budget import Budget, Clock
 from evolve.claim import open_sealed, reserve
 from evolve.landing import Landing
 from evolve.loop import Parts, Search, search
+from evolve.models.calls import Calls
 from evolve.models.desk import Desk
 from evolve.models.named import desk as open_desk
 from evolve.models.purse import Limits
@@ -61,9 +62,11 @@ def play(
     with (
         GitLedger.open_or_create(place.path) as ledger,
         closing(Landing(ledger.folder / "landed")) as landing,
+        closing(Calls(ledger.folder / "calls")) as calls,
     ):
         if inspected is not None:
             begin(ledger, place.begun, session, inspected, place.forked)
+        desk.keep(calls)
         gate: Gate = OpenGate() if session.rule == "open" else DuelGate()
         parts = Parts(
             ledger=ledger,

@@ -18,4 +18,4 @@ def proposed(operator: Operator, parents: Sequence[Parent], seed: int, model: Mo
     if isinstance(made, Proposal):
         return made
     desk = Desk([model])
-    return asyncio.run(desk.talk(desk.open(made, model.name)))
+    return asyncio.run(desk.talk(desk.open(made, model.name, trial=1)))

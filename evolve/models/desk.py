@@ -6,10 +6,12 @@ wrong with it, is dealt with here.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from evolve.models import Amount, Model, NoReply, Price
+from evolve.models.calls import Calls
 from evolve.models.purse import Purse, Ticket
 from evolve.types import (
     Conversation,
@@ -25,8 +27,10 @@ from evolve.types import (
 class Talk:
     """A conversation under way with one model."""
 
-    def __init__(self, conversation: Conversation, model: str, purse: Purse) -> None:
-        self.model = model
+    def __init__(self, conversation: Conversation, model: str, trial: int, purse: Purse) -> None:
+        self.model, self.trial = model, trial
+        self.calls = 0  # so far
+        self.earlier: deque[Exchange] = deque()  # had before a kill, and not heard again yet
         self.exchanges: list[Exchange] = []  # that no event has yet
         self.ticket = Ticket(purse, model)  # what was used, and what the next call may use
         self.over = False  # nothing more will be asked
@@ -58,7 +62,9 @@ class Desk:
     ) -> None:
         self._models = {model.name: model for model in models}
         self._purse = purse or Purse()
-        self._at_once = at_once or {}  # calls in flight, where it is not `default`
+        self._at_once = at_once or {}  # calls in flight, where they say so
+        self._calls: Calls | None = None
+        self._recorded: list[int] = []  # trials of which events have what was said
         self.lost: dict[str, str] = {}  # models that will not answer any more, and why
 
     @property
@@ -76,9 +82,21 @@ class Desk:
         limited = [name for name in self._models if everywhere or self._purse.limited(name)]
         return next((name for name in limited if self._models[name].price is None), None)
 
+    def keep(self, calls: Calls) -> None:
+        """Keep what is said there until the ledger has it."""
+        self._calls = calls
+
     def tell(self, event: Event) -> None:
         """Fold one event."""
         self._purse.tell(event)
+        if "exchanges" in event.measured:
+            self._recorded.append(event.decision["trial"])
+
+    def settle(self) -> None:
+        """What was told is safe in the ledger."""
+        if self._calls is not None and self._recorded:
+            self._calls.settle(self._recorded)
+        self._recorded.clear()
 
     # ------------------------------------------------------------------------------ who may be asked
 
@@ -112,15 +130,36 @@ class Desk:
         """Why no model will answer any more; None: one may."""
         return "; ".join(self.lost.values()) if self.lost.keys() >= self._models.keys() else None
 
-    def open(self, conversation: Conversation, model: str) -> Talk:
+    def open(self, conversation: Conversation, model: str, trial: int) -> Talk:
         """Begin a conversation; from now on the worst case of its first call is held.
 
         Raises ModelError where there is no room for it: the model was not ready.
         """
-        talk = Talk(conversation, model, self._purse)
+        talk = Talk(conversation, model, trial, self._purse)
         if isinstance(talk.step, Question) and not talk.ticket.hold(self._worst(talk)):
             raise ModelError(f"{model}: asked without room in its budget")
         return talk
+
+    def earlier(self, trial: int) -> tuple[Exchange, ...]:
+        """What an earlier session, which was killed, asked for a trial and no event has."""
+        return tuple(self._calls.earlier(trial)) if self._calls is not None else ()
+
+    def reopen(self, conversation: Conversation, model: str, trial: int) -> Talk:
+        """Begin again a conversation that a kill cut off: the replies that had come are not bought again."""
+        talk = Talk(conversation, model, trial, self._purse)
+        talk.earlier.extend(self.earlier(trial))
+        return talk
+
+    def abandon(self, talk: Talk) -> Proposal:
+        """Nobody waits for this one any more: what its call under way may cost counts in full."""
+        said = [*talk.exchanges, *talk.earlier]
+        if isinstance(talk.step, Proposal):
+            return replace(talk.step, exchanges=tuple(said))
+        why = "the run ended before it answered"
+        if talk.ticket.held.calls:
+            held, error = talk.ticket.held, f"{talk.model}: {why}"
+            said.append(Exchange(talk.model, talk.step.prompt, "", held.usd, held.tokens, error=error))
+        return Proposal(None, failure=Failure("model", why), exchanges=tuple(said))
 
     def _worst(self, talk: Talk) -> Amount:
         assert isinstance(talk.step, Question)
@@ -134,28 +173,33 @@ class Desk:
     async def talk(self, talk: Talk) -> Proposal:
         """Ask until there is a child, or none will come."""
         while isinstance(question := talk.step, Question):
-            if not talk.ticket.hold(self._worst(talk)):
+            if not talk.earlier and not talk.ticket.hold(self._worst(talk)):
                 why = question.otherwise or Failure("model", "its budget leaves no room for a question")
                 talk.end(Proposal(None, failure=why))
                 break
-            exchange = await self._call(talk, question)
+            exchange = talk.earlier.popleft() if talk.earlier else await self._call(talk, question)
+            talk.calls += 1
+            talk.ticket.settle(Amount(exchange.usd, exchange.prompt_tokens + exchange.reply_tokens, 1))
+            talk.exchanges.append(exchange)
             if exchange.error:
                 talk.end(Proposal(None, failure=Failure("model", exchange.error)))
             else:
                 talk.go_on(exchange)
         assert isinstance(talk.step, Proposal)
-        made = replace(talk.step, exchanges=tuple(talk.exchanges))
-        talk.exchanges.clear()
-        return made
+        return replace(talk.step, exchanges=tuple(talk.exchanges))
 
     async def _call(self, talk: Talk, question: Question) -> Exchange:
+        if self._calls is not None:
+            self._calls.sent(talk.trial, talk.calls, talk.model, self._worst(talk))
         try:
             exchange = await self._models[talk.model].complete(question.prompt, question.seed)
         except NoReply as error:
             exchange = error.exchange
             if error.for_good:
                 self.lost.setdefault(talk.model, str(error))
-        used = Amount(exchange.usd, exchange.prompt_tokens + exchange.reply_tokens, 1)
-        talk.ticket.settle(used)
-        talk.exchanges.append(exchange)
+        # surrogates could not be written down; what is acted on is what is kept
+        reply = exchange.reply.encode(errors="backslashreplace").decode()
+        exchange = replace(exchange, reply=reply)
+        if self._calls is not None:
+            self._calls.got(talk.trial, talk.calls, exchange)
         return exchange
