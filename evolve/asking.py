@@ -12,7 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from evolve.operators.portfolio import Portfolio
-from evolve.types import Json, Operator, Population, Selector, Trial, arm
+from evolve.operators.territory import Territory, syntax_error
+from evolve.types import Failure, Json, Operator, Population, Proposal, Selector, Trial, arm
+from populations.trees import tree_id
 
 MOST_DRAWS = 32  # of an arm, while those that are drawn cannot be asked
 _WORDS = 1  # of a conversation: its own stream, which does not depend on how often an arm was drawn
@@ -95,3 +97,23 @@ class Asking:
     def words(self, trial: int) -> np.random.Generator:
         """The generator of a conversation."""
         return np.random.default_rng([self._seed, trial, _WORDS])
+
+
+def admission(
+    territory: Territory, proposal: Proposal, known: Mapping[str, str], under_way: Collection[str]
+) -> tuple[str | None, Failure | None]:
+    """The tree of a child, and why it is none: outside its territory, unreadable, or there already.
+
+    `known`: the variant of every tree so far; `under_way`: trees that are being evaluated.
+    """
+    if proposal.failure is not None or proposal.files is None:
+        return None, proposal.failure
+    if (refusal := territory.violation(proposal.files) or syntax_error(proposal.files)) is not None:
+        return None, Failure("refused", refusal)
+    try:
+        tree = tree_id(proposal.files)
+    except ValueError as error:  # its paths cannot be kept
+        return None, Failure("refused", str(error))
+    if tree in known or tree in under_way:
+        return tree, Failure("duplicate", known.get(tree, "a child under way"))
+    return tree, None

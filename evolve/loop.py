@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 
 from evolve import garbage
-from evolve.asking import Asking
+from evolve.asking import Asking, admission
 from evolve.budget import Budget, Clock, Spent
 from evolve.flight import Attempt, Duel, Flight, Landed
 from evolve.history import History, evaluation_record, failures_record
 from evolve.landing import Landing
 from evolve.models.desk import Desk
-from evolve.operators.territory import Territory, syntax_error
+from evolve.operators.territory import Territory
 from evolve.types import (
     CaseKey,
     Evaluation,
@@ -43,7 +43,7 @@ from evolve.types import (
 from fitness.beside import beside_seed
 from fitness.simplicity import program_size
 from populations.records import encode_paid
-from populations.trees import tree_id, variant_id
+from populations.trees import variant_id
 
 GATE_KINDS = ("duel_open", "duel_close", "promotion", "demotion")
 
@@ -265,13 +265,7 @@ class Search:
 
     def _consider(self, attempt: Attempt, proposal: Proposal) -> None:
         """Evaluate a child that may be one: inside its territory, readable, new."""
-        failure, tree = proposal.failure, None
-        if failure is None and proposal.files is not None:
-            refusal = self.parts.territory.violation(proposal.files) or syntax_error(proposal.files)
-            if refusal is not None:
-                failure = Failure("refused", refusal)
-            else:
-                tree, failure = self._new_tree(proposal.files)
+        tree, failure = admission(self.parts.territory, proposal, self.history.trees, self._trees)
         attempt.proposal = proposal
         attempt.decision = {
             **attempt.decision,
@@ -290,16 +284,6 @@ class Search:
         else:
             kinds: dict[str, Verdict] = {"duplicate": "duplicate", "refused": "refused"}
             self._record(attempt, kinds.get(failure.kind, "no_child"), failure=failure)
-
-    def _new_tree(self, files: Files) -> tuple[str | None, Failure | None]:
-        """The tree of a child, or why it is none: its paths cannot be kept, or it is there already."""
-        try:
-            tree = tree_id(files)
-        except ValueError as error:
-            return None, Failure("refused", str(error))
-        if tree in self.history.trees or tree in self._trees:
-            return tree, Failure("duplicate", self.history.trees.get(tree, "a child under way"))
-        return tree, None
 
     def _evaluate(self, attempt: Attempt) -> None:
         assert attempt.proposal is not None and attempt.proposal.files is not None

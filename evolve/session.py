@@ -30,8 +30,6 @@ from fitness.problem import Problem
 from populations import create as create_population
 from populations.ledger import GitLedger
 
-BASELINES = {"best-of-n": "best-of-n", "random": "random", "hill-climb": "hill-climb"}  # -> population
-
 
 def run_path(options: RunOptions, problem: Problem) -> Path:
     """Where the run is kept."""
@@ -55,7 +53,7 @@ def play(
     prices = place.begun[0].measured.get("prices", {}) if place.begun else {}
     desk = open_desk(options.models, Limits(options.usd, options.tokens, options.calls), prices)
     session = _session(options, problem, clock, executor, list(operators), desk, rule)
-    population = create_population(options.population or BASELINES.get(options.baseline or "", "elite"))
+    population = create_population(options.population or options.baseline or "elite")
     new, inspected = len(place.begun) < 2, None
     if new and (inspected := inspect_seed(session, stop)) is None:
         raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
@@ -116,7 +114,7 @@ def _session(
         budget=budget,
         settings={
             "budget": asdict(budget),
-            "operators": list(operators),
+            "operators": list(options.operators or operators),
             "models": list(options.models),
             "population": options.population,
             "baseline": options.baseline,

@@ -292,6 +292,17 @@ def verify(
     return body(run, head, rerun or 0, problem, walls)
 
 
+@app.command(rich_help_panel=_LOOKING)
+def replay(run: Run) -> int:
+    """Make every choice again from the recorded replies: no key, no network, no cost.
+
+    Exit status 1 where one is not as recorded, as with another version of an operator.
+    """
+    from evolve.cli.replaying import replay_run
+
+    return replay_run(run)
+
+
 @app.command(rich_help_panel=_PROBLEMS)
 def problems() -> None:
     """The gallery of problems."""

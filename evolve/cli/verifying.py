@@ -15,10 +15,11 @@ from evolve.cli.rerunning import Again, answers, evaluations, trusted_copy
 from evolve.cli.runs import find
 from evolve.cli.screen import Screen, one_line, screen, signed, with_interval
 from evolve.history import History
+from evolve.restored import restore
 from evolve.result import champion, totals
 from evolve.start import identity, most_pairs
 from evolve.types import BadInput, Event, Walls
-from fitness.problem import Problem, load
+from fitness.problem import Problem
 from fitness.simplicity import program_size
 from fitness.verify import MALFORMED
 from fitness.verify import verify as mismatches
@@ -186,7 +187,7 @@ def _origin(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
     then, where = events[0].decision, "event 0 (start)"
     with tempfile.TemporaryDirectory() as folder:
         try:
-            problem = _restore(ledger, events, Path(folder))
+            problem = restore(ledger, Path(folder))
         except BadInput as error:
             return [f"{where}, problem: expected one that can be read, found none: {error}"]
     now = identity(problem, then.get("seed", 0), then.get("gate", "duel"), then.get("parent"))
@@ -280,21 +281,3 @@ def _head(ledger: GitLedger, head: str) -> list[str]:
             f"{head}: expected an event of this run, found none: its end is cut off, or it is another run"
         ]
     return []
-
-
-def _restore(ledger: GitLedger, events: Sequence[Event], folder: Path) -> Problem:
-    """The problem as the run recorded it. Raises BadInput where it is none."""
-    files = {
-        name.removeprefix("problem/"): data
-        for name, data in ledger.files(0).items()
-        if name.startswith("problem/")
-    }
-    seed = next(iter(ledger.variants()))
-    files |= {f"program/{name}": data for name, data in ledger.variant(seed).files.items()}
-    for name, data in files.items():
-        path = folder / name
-        if not path.resolve().is_relative_to(folder.resolve()):
-            raise BadInput("RUN", "paths inside the problem's folder", repr(name))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    return load(folder)

@@ -205,16 +205,17 @@ def _library() -> ModuleType:
 def _load(loaded: Future[ModuleType]) -> None:
     # Without it the import asks the network for a price list.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    # its import and its first response warn of its own types, on the user's terminal
+    warnings.filterwarnings("ignore", "Items? .* on TypedDict class", UserWarning)
     try:
         import litellm
-    except ImportError as error:
+
+        litellm.suppress_debug_info = True  # it prints advice to stdout
+        litellm.telemetry = False
+        litellm.ModelResponse()
+    except Exception as error:  # whatever it is, those who wait for it must hear of it
         loaded.set_exception(ModelError(f"LiteLLM cannot be imported: {error}"))
         return
-    litellm.suppress_debug_info = True  # it prints advice to stdout
-    litellm.telemetry = False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its first response warns of its own types, on the user's terminal
-        litellm.ModelResponse()
     loaded.set_result(litellm)
 
 

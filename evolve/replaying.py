@@ -1,0 +1,214 @@
+"""`evolve replay`: every choice of a search made again, from what the models replied then.
+
+Nobody is asked and nothing is evaluated: the recorded replies and scores stand for both. The events are gone
+through in their order; each trial is asked for again in the state that its `told` names.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+import numpy as np
+
+from evolve.asking import Asking, admission
+from evolve.history import History, evaluation_of
+from evolve.models.desk import Talk
+from evolve.models.named import parse
+from evolve.models.purse import Purse
+from evolve.operators import create as create_operators
+from evolve.operators.territory import Territory
+from evolve.types import Event, Exchange, Failure, Json, Operator, Parent, Proposal, Question
+from fitness.problem import Problem
+from populations import create as create_population
+from populations import records
+from populations.facts import digest_of
+from populations.ledger import GitLedger
+from populations.trees import variant_id
+
+GIVEN = ("seed", "fork")  # children that nobody was asked for
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What came of it."""
+
+    trials: int = 0  # that were asked for again
+    replies: int = 0  # of models, taken from the record
+    different: list[str] = field(default_factory=list)  # where a choice is not the recorded one
+    digest: str = ""  # of the decisions made again, with the gate's as recorded
+
+
+@dataclass(slots=True)
+class _Attempt:
+    decision: Mapping[str, Json]
+    proposal: Proposal
+    tree: str | None = None
+    failure: Failure | None = None
+
+
+def replay(ledger: GitLedger, problem: Problem) -> Replayed:
+    """Make all choices of a run again."""
+    run = _Replay(ledger, problem)
+    events = [run.tell(event) for event in ledger.events()]
+    run.found.digest = digest_of(events)
+    return run.found
+
+
+class _Replay:
+    def __init__(self, ledger: GitLedger, problem: Problem) -> None:
+        self.found = Replayed()
+        self._ledger, self._problem = ledger, problem
+        self._territory = Territory(problem.seed_files, problem.editable)
+        self._history = History()
+        self._asking: Asking | None = None
+        self._settings: Mapping[str, Json] = {}
+        self._said: defaultdict[int, list[int]] = defaultdict(list)  # trial -> events with what was said
+        self._asks: defaultdict[int, list[Mapping[str, Json]]] = defaultdict(list)  # by told
+        self._under_way: dict[int, _Attempt] = {}
+        self._trees: set[str] = set()
+        decisions = {decision["trial"]: decision for decision, _ in ledger.pending()}
+        for event in ledger.events():
+            if "exchanges" in event.measured:
+                self._said[event.decision["trial"]].append(event.index)
+            if event.kind == "trial":
+                decisions[event.decision["trial"]] = event.decision
+        for _, decision in sorted(decisions.items()):
+            if decision["operator"] not in GIVEN:
+                self._asks[decision["told"]].append(decision)
+
+    def tell(self, event: Event) -> Event:
+        """Check one event against what is decided again, and fold it; the event with that decision."""
+        again = event
+        if event.kind in ("proposal", "trial") and event.decision["operator"] not in GIVEN:
+            again = replace(event, decision=self._again(event))
+            if records.canonical(again.decision) != records.canonical(event.decision):
+                self._differs(again.decision, event.decision)
+        trial = self._history.tell(event)
+        if event.kind in ("start", "resume"):
+            self._sit_down(event)
+        assert self._asking is not None
+        if trial is not None:
+            self._asking.tell(trial)
+        for decision in self._asks.get(event.index, ()):
+            self._ask(decision)
+        return again
+
+    def _sit_down(self, event: Event) -> None:
+        """Put together who is asked, as a session's settings say, and tell them all that happened before."""
+        settings = event.measured.get("settings", {})
+        who = {key: settings.get(key) for key in ("operators", "models", "population", "baseline")}
+        if who == self._settings:
+            return
+        self._settings = who
+        models = [parse(text).name for text in who["models"]]
+        operators = create_operators(who["operators"], self._problem, models)
+        population = create_population(who["population"] or who["baseline"] or "elite")
+        seed = self._ledger.event(0).decision["seed"]
+        self._asking = Asking(seed, operators.values(), models, population)
+        history = History()
+        for earlier in islice(self._ledger.events(), event.index):
+            if (trial := history.tell(earlier)) is not None:
+                self._asking.tell(trial)
+
+    def _ask(self, recorded: Mapping[str, Json]) -> None:
+        assert self._asking is not None
+        trial, without = recorded["trial"], recorded.get("without", ())
+        pending = [attempt.decision for attempt in self._under_way.values()]
+        asked = self._asking.ask(trial, recorded["told"], pending, without)
+        self.found.trials += 1
+        if asked is None:
+            self.found.different.append(f"trial {trial}: nobody can be asked, but {recorded['operator']} was")
+            return
+        attempt = _Attempt(asked.decision, self._propose(asked.operator, asked.decision, asked.rng))
+        if asked.model is None:
+            self._consider(attempt)
+        self._under_way[trial] = attempt
+
+    def _propose(
+        self, operator: Operator, decision: Mapping[str, Json], rng: np.random.Generator
+    ) -> Proposal:
+        known = self._history.variants
+        parents = [Parent(self._ledger.variant(id), known[id]) for id in decision["parents"]]
+        made = operator.propose(parents, rng)
+        if isinstance(made, Proposal):
+            return made
+        talk = Talk(made, decision["model"], decision["trial"], Purse())
+        for exchange in self._exchanges(decision["trial"]):
+            if not isinstance(talk.step, Question):
+                self.found.different.append(f"trial {talk.trial}: more was asked than is asked now")
+                break
+            self._compare(talk.trial, talk.step.prompt, exchange)
+            self.found.replies += not exchange.error
+            if exchange.error:
+                talk.end(Proposal(None, failure=Failure("model", exchange.error)))
+            else:
+                talk.go_on(exchange)
+        if isinstance(
+            talk.step, Question
+        ):  # it was not asked then: no budget was left, or the run was killed
+            talk.end(Proposal(None, failure=talk.step.otherwise or Failure("model", "not asked")))
+        assert isinstance(talk.step, Proposal)
+        return talk.step
+
+    def _exchanges(self, trial: int) -> Sequence[Exchange]:
+        found: list[Exchange] = []
+        for index in self._said[trial]:
+            paid = records.decode_paid(self._ledger.event(index), self._ledger.files(index))
+            found += paid.exchanges
+        return found
+
+    def _compare(self, trial: int, prompt: str, exchange: Exchange) -> None:
+        """The prompt made again and the recorded one; a kill may have left none."""
+        now, then = prompt.encode(errors="backslashreplace").decode(), exchange.prompt
+        if now != then and (then or not exchange.error):
+            self.found.different.append(f"trial {trial}: its prompt differs, {first_difference(then, now)}")
+
+    def _consider(self, attempt: _Attempt) -> None:
+        attempt.tree, attempt.failure = admission(
+            self._territory, attempt.proposal, self._history.trees, self._trees
+        )
+        if attempt.failure is None and attempt.tree is not None:
+            self._trees.add(attempt.tree)
+
+    def _again(self, event: Event) -> Mapping[str, Json]:
+        """The decision of a `proposal` or `trial` event, made again."""
+        attempt = self._under_way.get(event.decision["trial"])
+        if attempt is None:  # nobody could be asked, which has been said
+            return event.decision
+        if attempt.tree is None and attempt.failure is None:  # a model's: it has just landed
+            self._consider(attempt)
+        decision = {
+            **attempt.decision,
+            "tree": attempt.tree,
+            "idea": attempt.proposal.idea,
+            "details": dict(attempt.proposal.details),
+        }
+        if event.kind == "proposal":
+            return decision
+        del self._under_way[event.decision["trial"]]
+        if attempt.failure is not None or attempt.tree is None:
+            kind = attempt.failure.kind if attempt.failure else ""
+            verdict = kind if kind in ("duplicate", "refused") else "no_child"
+            return decision | {"variant": None, "verdict": verdict}
+        self._trees.discard(attempt.tree)
+        evaluation = evaluation_of(event.measured)
+        ended = "failed" if evaluation is None or evaluation.failed else "evaluated"
+        return decision | {"variant": variant_id(decision["trial"], attempt.tree), "verdict": ended}
+
+    def _differs(self, now: Mapping[str, Json], then: Mapping[str, Json]) -> None:
+        what = [key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key)]
+        shown = ", ".join(f"{key} is {now.get(key)!r}, was {then.get(key)!r}" for key in what[:2])
+        self.found.different.append(f"trial {then['trial']}: {shown}")
+
+
+def first_difference(then: str, now: str) -> str:
+    """Where two texts part."""
+    old, new = then.splitlines(), now.splitlines()
+    number = next(
+        (n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
+    )
+    was, has = (lines[number] if number < len(lines) else "its end" for lines in (old, new))
+    return f"line {number + 1}: was {was[:60]!r}, is {has[:60]!r}"
