@@ -42,6 +42,7 @@ _TMP_BYTES, _TMP_FILES, _SHM_BYTES = 64 << 20, 4096, 1 << 20
 _PIDS = 128
 _API_SECONDS = 30
 _UIDS = (200_000, 4096)
+_MAPPED_UIDS = (50_000, 4096)  # user namespaces usually have 65,536 users
 
 # Python's `-c`: an importer for the fork server's modules, then its main function.
 _BOOT = """
@@ -175,7 +176,7 @@ def _create(api: Any, setup: Setup, folder: Path | None) -> str:
         control=f"{_FOLDER}/{_SOCKET}" if folder else CHANNEL,
         jobs=jobs,
         packages=("numpy", *setup.packages),
-        uids=_UIDS,
+        uids=_UIDS if folder else _MAPPED_UIDS,
         mount=False,
         walls=True,
         landlock=False,  # a second wall here, where the kernel and the daemon's filter let it be

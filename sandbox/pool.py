@@ -57,8 +57,10 @@ class Spares:
     def take(self) -> Server:
         """The spare, or a new server."""
         spare, self._spare = self._spare, None
-        if spare is not None and spare.exception() is None and not (server := spare.result()).pending(0):
-            return server
+        if spare is not None and spare.exception() is None:
+            if not (server := spare.result()).pending(0):
+                return server
+            server.stop()
         return self._start()  # none, or it died while it waited: what is wrong shows now
 
     def prepare(self) -> None:

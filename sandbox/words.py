@@ -14,7 +14,7 @@ _SHOWN, _READ = 5, 1 << 16  # last lines, and bytes of which lines are made
 
 def death(status: int, by_itself: bool, words: int) -> Failure:
     """What a wait status means to people; `words`: descriptor of its stderr."""
-    if not by_itself:
+    if not by_itself and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
         return Failure("crash", "it closed its channel")
     said = last_lines(words)
     if not os.WIFSIGNALED(status):

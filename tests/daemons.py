@@ -18,8 +18,10 @@ START_SECONDS = 60.0
 class Daemon:
     """Runs with its data on a small disk in memory; it has the project's image."""
 
-    def __init__(self, disk_bytes: int = 700 << 20) -> None:
+    def __init__(self, disk_bytes: int = 700 << 20, remapped: bool = False) -> None:
+        self._remapped = remapped  # users inside are others outside
         self.folder = Path(tempfile.mkdtemp(prefix="evolve-daemon-"))  # short: a socket's path has a limit
+        self.folder.chmod(0o711)  # for users who are mapped
         self.host = f"unix://{self.folder}/socket"
         self._data = self.folder / "data"
         self._data.mkdir()
@@ -41,6 +43,12 @@ class Daemon:
         command = ["dockerd", "--data-root", str(self._data), "--exec-root", str(self.folder / "exec")]
         command += ["--pidfile", str(self.folder / "pid"), "--host", self.host]
         command += ["--iptables=false", "--bridge=none"]
+        if self._remapped:
+            ids = self.folder / "ids"  # seen by this daemon alone
+            ids.write_text("nobody:100000:65536\nnogroup:100000:65536\n")
+            binds = " && ".join(f"mount --bind {ids} /etc/{name}" for name in ("subuid", "subgid"))
+            within = ["unshare", "--mount", "sh", "-c", f'{binds} && exec "$@"', "sh"]
+            command = [*within, *command, "--userns-remap=nobody:nogroup"]
         self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log, start_new_session=True)
         deadline = time.monotonic() + START_SECONDS
         while self.docker("info", check=False).returncode != 0:

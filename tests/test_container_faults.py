@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -212,6 +213,23 @@ def test_a_full_disk_of_the_daemon_is_waited_for(problem: Path, daemon: Daemon) 
             time.sleep(1)
             assert len(events(problem)) == stuck and daemon.containers() == []
         ends_well(process, problem)
+
+
+def test_where_users_are_mapped_no_folder_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    remapped = Daemon(remapped=True)
+    try:
+        monkeypatch.setenv("DOCKER_HOST", remapped.host)
+        sandbox = open_sandbox("docker")
+        assert sandbox.facts["transport"] == "stdio"
+        program = Program({"program.py": b"import os\ndef f(n): return os.getuid()\n"}, "program.py:f")
+        (outcome,) = sandbox.run(program, [1], Limits())
+        assert 0 < int(outcome.answer or b"0") < 65536
+        sandbox.close()
+        for thread in threading.enumerate():
+            if thread.name == "remove container":
+                thread.join(10)
+    finally:
+        remapped.close()
 
 
 def test_memory_of_the_whole_container_is_the_programs_failure_and_the_server_lives_on() -> None:
