@@ -98,6 +98,24 @@ def test_an_old_container_is_replaced():
     assert len(seen) == 3
 
 
+def test_a_spare_that_died_while_it_waited_is_not_taken():
+    before, spares = len(os.listdir("/proc/self/fd")), Spares(partial(container.start, Setup()))
+    spares.prepare()
+    while len(mine()) < 1 or "running" not in docker("inspect", "--format", "{{.State.Status}}", *mine()):
+        time.sleep(0.1)
+    (id,) = mine()
+    assert spares._spare.exception(30) is None
+    docker("kill", id)
+    server = spares.take()
+    assert set(mine()) - {id}
+    server.stop()
+    assert gone(mine())
+    for thread in threading.enumerate():
+        if thread.name == "remove container":
+            thread.join(10)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_apart_is_a_container_for_this_work_only(sandbox):
     usual, apart = answer(run(sandbox, WHICH)), []
     for _ in range(2):
