@@ -221,6 +221,11 @@ def _check_resource(table: Table) -> None:
     at = "problem.toml: "
     if table.claim == "artifact":
         raise BadInput(at + "claim", "cases or tasks, where a resource is scored", "artifact")
+    if table.resource == "cpu" and (table.program.command or table.program.processes):
+        expected = (
+            "wall, where programs may start processes: nobody can count what a process leaves to others"
+        )
+        raise BadInput(at + "resource", expected, "cpu")
     if table.worst <= 0:
         raise BadInput(at + "worst", "a number above 0, where a resource is scored", f"{table.worst:g}")
     if table.range is not None and table.range[0] < 0:

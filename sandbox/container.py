@@ -30,7 +30,8 @@ IMAGE, NATIVE_IMAGE = "evolve-sandbox", "evolve-sandbox-native"
 LABEL = "evolve.sandbox"  # of each container; its value names the process that owns it
 BUILD = (
     f"printf 'FROM python:3.13-slim\\nRUN pip install numpy\\n' | docker build -t {IMAGE} -"
-    " (or docker/build-offline of the sources, where no registry is to be had)"
+    " (or docker/build-offline of the sources, where no registry is to be had);"
+    f" for programs that are built: docker build -f docker/Dockerfile.native -t {NATIVE_IMAGE} docker"
 )
 DAEMON = "start Docker (systemctl start docker) and let this user talk to it (usermod -aG docker USER)"
 

@@ -234,9 +234,11 @@ def start_bare(setup: Setup, walls: bool) -> Server:
     """
     root = os.geteuid() == 0
     if walls and setup.processes and not setup.native:
-        raise SandboxUnavailable("programs of several processes need a /dev/shm of their own")
+        raise SandboxUnavailable("it has no /dev/shm for programs of several processes, other levels have")
     if walls and setup.native and not root:
-        raise SandboxUnavailable("only root can give programs of several processes a user of their own")
+        raise SandboxUnavailable(
+            "only root can give programs that start processes a user, other levels need none"
+        )
     visible.require_commands(setup.commands)
     entries = visible.package_entries(setup.packages)
     scratch = Scratch(execute=setup.native)

@@ -97,6 +97,7 @@ class _Command:
     def report(self, at_once: bool) -> tuple[Report, bool]:
         """Wait until it is dead, or make it so: what became of it, and whether its time was over."""
         assert self.channel.deadline is not None
+        self.channel.close()  # what nobody reads any more must not hold up what is said beside it
         left = 0.0 if at_once else max(0.0, self.channel.deadline - time.monotonic())
         late = not self._server.pending(left)
         if late:

@@ -11,14 +11,18 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "docker: needs a Docker daemon with the image evolve-sandbox")
+    config.addinivalue_line("markers", "docker: needs a Docker daemon with evolve-sandbox and -native")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     marked = [item for item in items if item.get_closest_marker("docker")]
     if not marked or "CI" in os.environ:
         return
-    asked = subprocess.run(["docker", "image", "inspect", "evolve-sandbox"], capture_output=True, check=False)
+    asked = subprocess.run(
+        ["docker", "image", "inspect", "evolve-sandbox", "evolve-sandbox-native"],
+        capture_output=True,
+        check=False,
+    )
     if asked.returncode != 0:
         skip = pytest.mark.skip(reason="no Docker daemon with the image evolve-sandbox; .ci/run makes both")
         for item in marked:

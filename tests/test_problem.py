@@ -113,6 +113,11 @@ n_max = 600
         ("[limits]", 'build = ["make"]\n[limits]', ["program.command", "after the build", "none"]),
         ("[limits]", 'command = ["./solve"]\n[limits]', ["program.entry", "command", "both"]),
         ('entry = "program.py:double"', 'command = "./solve"', ["program.command", "an array of words"]),
+        (
+            'worst = 0\n\n[program]\nentry = "program.py:double"',
+            'worst = 0\nresource = "cpu"\n[program]\ncommand = ["./x"]',
+            ["resource", "wall, where programs may start processes", "cpu"],
+        ),
         ('entry = "program.py:double"', "command = []", ["program.command", "an array of words"]),
         ('entry = "program.py:double"', 'command = [""]', ["program.command", "not empty"]),
         (

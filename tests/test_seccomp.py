@@ -21,10 +21,11 @@ CALLS = {  # not denied as such, and needed by every program
 PID = 4711
 
 
-def verdict(machine, number, *arguments, audit=None):
-    """The strictest answer of both filters, as the kernel takes it."""
+def verdict(machine, number, *arguments, audit=None, compat=False):
+    """The strictest answer of both filters, as the kernel takes it; `compat`: with PID as the fork server."""
     data = struct.pack("<iIQ6Q", number, audit or AUDIT[machine], 0, *arguments, *[0] * (6 - len(arguments)))
-    answers = [interpret(code, data) for code in (seccomp.common(machine), seccomp.last(PID, machine))]
+    filters = seccomp.common(machine, compat), seccomp.last(PID, machine, compat)
+    answers = [interpret(code, data) for code in filters]
     return min(answers, key=[KILL, EPERM, ENOSYS, ALLOW].index)
 
 
@@ -113,6 +114,27 @@ def test_high_bits_of_an_argument_do_not_change_the_verdict(machine):
     calls = CALLS[machine]
     assert verdict(machine, calls["fcntl"], 3, (1 << 32) | 8) == EPERM
     assert verdict(machine, calls["tgkill"], (1 << 32) | 1, 1, 6) == EPERM
+
+
+def test_the_profile_for_processes_opens_what_they_need_and_nothing_else(machine):
+    calls, column = CALLS[machine], seccomp.MACHINES[machine][0]
+    for name, pair in seccomp.DENIED.items():
+        if pair[column] is not None and name not in seccomp.COMPAT:
+            assert verdict(machine, pair[column], compat=True) == EPERM, name
+    for name in seccomp.COMPAT - {"kill", "tkill", "socketpair"}:
+        if (number := seccomp.DENIED[name][column]) is not None:
+            assert verdict(machine, number, compat=True) == ALLOW, name
+    for name in ("kill", "tkill"):
+        number = seccomp.DENIED[name][column]
+        assert verdict(machine, number, PID, 9, compat=True) == EPERM
+        assert verdict(machine, number, PID + 1, 9, compat=True) == ALLOW
+    assert verdict(machine, calls["tgkill"], PID, PID, 9, compat=True) == EPERM
+    assert verdict(machine, calls["tgkill"], PID + 1, PID + 1, 9, compat=True) == ALLOW
+    pair = seccomp.DENIED["socketpair"][column]
+    assert [verdict(machine, pair, family, compat=True) for family in (1, 2, 16)] == [ALLOW, EPERM, EPERM]
+    assert verdict(machine, calls["clone"], 17, compat=True) == ALLOW
+    assert verdict(machine, calls["clone"], 0x10000000 | 17, compat=True) == EPERM
+    assert verdict(machine, calls["prctl"], 4, compat=True) == EPERM
 
 
 def test_an_unknown_machine_is_refused():
