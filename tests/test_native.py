@@ -17,7 +17,7 @@ from sandbox.launch import Setup
 
 ROOT = Path(__file__).resolve().parents[1]
 WALLED = (pytest.param("docker", marks=pytest.mark.docker), "bubblewrap", "landlock")
-LIMITS = Limits(seconds=3.0, memory_bytes=128 << 20, output_bytes=1 << 16)
+LIMITS = Limits(seconds=10.0, memory_bytes=128 << 20, output_bytes=1 << 16)
 QUICK = Limits(seconds=0.4, memory_bytes=128 << 20, output_bytes=1 << 16)
 SOURCE = (ROOT / "tests" / "native.cpp").read_bytes()
 CPP = Program(
@@ -100,7 +100,7 @@ def test_a_case_is_json_on_stdin_and_the_answer_json_on_stdout(sandbox):
     first, second = sandbox.run(echo, [case, np.arange(2.0)], LIMITS)
     assert answer(first) == {**case, "deep": {"array": [0, 1, 2]}}
     assert answer(second) == [0.0, 1.0]
-    assert second.cpu_seconds > 0 == first.cpu_seconds and 0 < first.seconds < 3
+    assert second.cpu_seconds > 0 == first.cpu_seconds and 0 < first.seconds < 10
 
 
 def test_each_case_is_a_process_of_its_own_with_its_own_failure(sandbox):
@@ -176,7 +176,7 @@ def test_time_is_bounded_and_three_times_in_a_row_are_enough(sandbox, attack):
     outcomes = sandbox.run(CPP, [attack] * 5, QUICK)
     assert [outcome.failure.kind for outcome in outcomes] == ["timeout"] * 5
     assert outcomes[0].failure.detail == "over 0.4 s" and "was not tried" in outcomes[4].failure.detail
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert not alive("native-daemon")
 
 
@@ -261,7 +261,7 @@ def test_fork_bombs_end(walled, attack, name):
     start = time.monotonic()
     outcome = run(walled, attack, QUICK)
     assert outcome.failure is None or outcome.failure.kind in ("timeout", "invalid_answer", "crash")
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 60
     assert not alive(name)
 
 
@@ -382,7 +382,7 @@ def test_python_in_several_processes(several, case, expected):
 
 
 def test_a_fork_bomb_of_python(several):
-    bomb, one = several.run(Program({"program.py": SEVERAL}, "program.py:f"), ["bomb", 1], LIMITS)
+    bomb, one = several.run(Program({"program.py": SEVERAL}, "program.py:f"), ["bomb", 1], QUICK)
     assert bomb.failure is not None and answer(one) == 1
 
 
