@@ -18,6 +18,7 @@ from evolve.history import History, evaluation_of
 from evolve.models.desk import Talk
 from evolve.models.named import parse
 from evolve.models.purse import Purse
+from evolve.models.recorded import first_difference
 from evolve.operators import create as create_operators
 from evolve.operators.territory import Territory
 from evolve.types import Event, Exchange, Failure, Json, Operator, Parent, Proposal, Question
@@ -202,13 +203,3 @@ class _Replay:
         what = [key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key)]
         shown = ", ".join(f"{key} is {now.get(key)!r}, was {then.get(key)!r}" for key in what[:2])
         self.found.different.append(f"trial {then['trial']}: {shown}")
-
-
-def first_difference(then: str, now: str) -> str:
-    """Where two texts part."""
-    old, new = then.splitlines(), now.splitlines()
-    number = next(
-        (n for n, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new))
-    )
-    was, has = (lines[number] if number < len(lines) else "its end" for lines in (old, new))
-    return f"line {number + 1}: was {was[:60]!r}, is {has[:60]!r}"

@@ -15,10 +15,11 @@ from noisy import SD, write_problem
 from openai_server import Answer, serving
 
 from evolve.executor import LocalExecutor, Recovery
-from evolve.replaying import first_difference, replay
+from evolve.models.recorded import first_difference
+from evolve.replaying import replay
 from evolve.restored import restore
 from evolve.run import RunOptions, run
-from evolve.types import CaseKey, Evaluation, Event, Files, Job, Json
+from evolve.types import CaseKey, Evaluation, Event, Files, Job, Json, ModelError
 from fitness.doubles import SyntheticFitness, noise
 from fitness.problem import load
 from populations.ledger import GitLedger
@@ -50,12 +51,18 @@ class Uneven(SyntheticFitness):
         return super().evaluate(job)
 
 
-def play(folder: Path, models: tuple[str, ...], trials: int, operators: tuple[str, ...] | None) -> Json:
+def play(
+    folder: Path,
+    models: tuple[str, ...],
+    trials: int,
+    operators: tuple[str, ...] | None,
+    to: str = "run.git",
+) -> Json:
     problem = load(folder / "numbers")
     recovery = Recovery(Job(problem.seed_files, (CaseKey("search", 0),)), problem.worst)
     executor = LocalExecutor(lambda: Uneven(score), 4, recovery)
     options = RunOptions(
-        str(folder / "numbers"), folder / "run.git", trials=trials, models=models, operators=operators
+        str(folder / "numbers"), folder / to, trials=trials, models=models, operators=operators
     )
     try:
         return run(options, executor=executor)
@@ -94,6 +101,24 @@ def test_a_replay_makes_the_same_decisions_and_no_request(recorded: tuple[Path, 
     )
     assert done.returncode == 0, done.stdout
     assert "200 trials asked for again" in done.stdout and "0 requests" in done.stdout
+
+
+def test_recorded_replies_serve_a_changed_program_which_is_told_where_it_differs(
+    recorded: tuple[Path, int],
+) -> None:
+    folder, _ = recorded
+    rewrite = ("rewrite",)
+    same = play(folder, (f"replay:{folder / 'run.git'}",), 10, rewrite, to="same.git")
+    assert same["trials"] == 10 and same["usd"] == 0
+    (folder / "numbers" / "statement.md").write_text("Return another number.\n")
+    play(folder, (f"replay:{folder / 'run.git'}",), 10, rewrite, to="changed.git")
+    with GitLedger.read(folder / "changed.git") as ledger:
+        rows = [row for event in ledger.events() for row in event.measured.get("exchanges", ())]
+    assert len(rows) == 10
+    for row in rows:
+        assert "was 'Return a larger number.', is 'Return another number.'" in row["parameters"]["differs"]
+    with pytest.raises(ModelError, match="no recorded reply is left"):
+        play(folder, (f"replay:{folder / 'run.git'}",), 400, rewrite, to="changed.git")
 
 
 def test_a_choice_that_is_not_the_recorded_one_is_named(tmp_path: Path) -> None:

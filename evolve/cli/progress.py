@@ -101,6 +101,9 @@ def draw(
         rows.append(("", Text(kinds, style="quiet")))
     rows += zip(("operators", *[""] * MOST_OPERATORS), operator_lines(story), strict=False)
     rows.append(("budget", budget_line(story, budget, elapsed)))
+    rows += [("no reply", Text(one_line(why), style="bad")) for why in story.lost.values()]
+    if story.differs:
+        rows.append(("replay", Text(f"differs since {one_line(story.differs)}", style="note")))
     if waits_for:
         rows.append(("waiting", Text(one_line(waits_for), style="bad")))
     # lines of text, no table: a table takes rich four times as long, several times a second
@@ -131,7 +134,13 @@ class PlainProgress:
     def tell(self, event: Event) -> None:
         """Hear one event, and say so if people would want to know."""
         story = self.story
+        lost, differs = dict(story.lost), story.differs
         story.tell(event)
+        for model, why in story.lost.items():
+            if model not in lost:
+                self._say(event, f"no reply: {one_line(why)}")
+        if story.differs and not differs:
+            self._say(event, f"the prompts are not the recorded ones since {one_line(story.differs)}")
         if event.kind == "trial" and event.decision["trial"] == 0:
             self._say(
                 event, f"seed {story.champion}: {number(story.score(story.champion))} {self._problem.unit}"

@@ -10,27 +10,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from evolve.cli.story import Story
+from evolve.place import find as find
 from evolve.result import summary
 from evolve.types import BadInput, Json
 from fitness.gate import DuelGate, OpenGate
 from populations.ledger import GitLedger
-
-RUNS = Path("runs")
-
-
-def find(run: str) -> Path:
-    """The repository of a run: a path, or a name under runs/, with or without .git.
-
-    Raises BadInput that offers the nearest runs.
-    """
-    for path in (Path(run), Path(run + ".git"), RUNS / run, RUNS / (run + ".git")):
-        if (path / "objects").is_dir() and (path / "HEAD").is_file():
-            return path
-        if (path / ".git" / "objects").is_dir():  # a clone with a working tree
-            return path / ".git"
-    known = sorted(path.name.removesuffix(".git") for path in RUNS.glob("*.git"))
-    near = get_close_matches(Path(run).name.removesuffix(".git"), known, 5, 0.4) or known[:8]
-    raise BadInput("RUN", f"a run ({', '.join(near) if near else 'none under runs/ yet'})", run)
 
 
 @dataclass(slots=True)

@@ -79,6 +79,8 @@ class Story:
         self.operators: dict[str, Work] = {}
         self.proposals: dict[int, int] = {}  # trial -> index of the event that holds its prompt and reply
         self.stopped_by: str | None = None
+        self.differs: str | None = None  # where a prompt first was another than the recorded one
+        self.lost: dict[str, str] = {}  # model -> why it gave no reply the last time
         self._best: str | None = None  # by its search score, of those that no duel refuted
         self._record = 0.0  # the best search score so far, oriented
         self._refuted: set[str] = set()
@@ -103,6 +105,11 @@ class Story:
         """Fold one event."""
         trial = self.history.tell(event)
         decision, measured = event.decision, event.measured
+        for row in measured.get("exchanges", ()):
+            self.differs = self.differs or row["parameters"].get("differs")
+            self.lost.pop(row["model"], None)
+            if "error" in row:
+                self.lost[row["model"]] = row["error"]
         match event.kind:
             case "trial":
                 assert trial is not None

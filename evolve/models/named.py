@@ -10,10 +10,13 @@ from evolve.models import Model, Price
 from evolve.models.desk import Desk
 from evolve.models.litellm import LiteLLM, Settings
 from evolve.models.purse import Limits, Purse
+from evolve.models.recorded import Recorded
+from evolve.place import find
 from evolve.types import BadInput, Json
 from fitness.nearest import one_of
 
 MOST_AT_ONCE = 1024
+REPLAY = "replay:"  # and a run: its replies
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ def desk(texts: Sequence[str], whole: Limits, frozen: Mapping[str, Json]) -> Des
 
 
 def _model(asked: Named, frozen: Mapping[str, float] | None) -> Model:
+    if asked.name.startswith(REPLAY):
+        return Recorded(asked.name, find(asked.name.removeprefix(REPLAY)))
     settings = asked.settings
     if settings.price is None and frozen is not None:
         settings = replace(settings, price=Price(**frozen))
