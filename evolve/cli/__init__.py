@@ -294,7 +294,7 @@ def verify(
 
 @app.command(rich_help_panel=_LOOKING)
 def replay(run: Run) -> int:
-    """Make every choice again from the recorded replies: no key, no network, no cost.
+    """Make every choice again from the record: no key, no network.
 
     Exit status 1 where one is not as recorded, as with another version of an operator.
     """
