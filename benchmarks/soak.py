@@ -144,7 +144,7 @@ def _servers(owners: Iterable[int]) -> list[int]:
 
 
 def _mebibytes(pids: Sequence[int]) -> float:
-    """Resident memory of some processes; those that are gone have none."""
+    """Anonymous memory of some processes: nothing that they share; those that are gone have none."""
     total = 0
     for pid in pids:
         path = Path(f"/proc/{pid}/smaps_rollup")
@@ -152,7 +152,7 @@ def _mebibytes(pids: Sequence[int]) -> float:
             lines = path.read_text().splitlines()
         except OSError:
             continue
-        total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        total += next(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
     return total / 1024
 
 
