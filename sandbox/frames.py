@@ -25,10 +25,15 @@ MESSAGE_BYTES = 8192  # of a FAILED body
 
 _HEADER = struct.Struct("!cI")
 _CHUNK = 1 << 16
+_STALL_SECONDS = 5.0  # that nobody waits beyond a deadline, however busy the machine
 
 
 class Gone(Exception):
     """The other side closed the channel or died."""
+
+
+class Stalled(Exception):
+    """This process stood still long past a deadline: nobody knows who was late."""
 
 
 class TooLong(Exception):
@@ -66,7 +71,7 @@ class Channel:
             raise Gone from None
 
     def receive(self, most: int) -> Frame:
-        """Receive one frame of at most `most` body bytes. Raises Gone, TooLong or TimeoutError."""
+        """Receive one frame of at most `most` body bytes. Raises Gone, TooLong, Stalled or TimeoutError."""
         data = self._rest or self._read(_CHUNK)
         while len(data) < _HEADER.size:
             data += self._read(_CHUNK)
@@ -104,11 +109,19 @@ class Channel:
         self._arm()
         try:
             data = self._socket.recv(most)
+        except TimeoutError:
+            self._look_at_clock()
+            raise
         except ConnectionResetError:
-            raise Gone from None
+            data = b""
         if not data:
+            self._look_at_clock()
             raise Gone
         return data
+
+    def _look_at_clock(self) -> None:
+        if self.deadline is not None and (late := time.monotonic() - self.deadline) > _STALL_SECONDS:
+            raise Stalled(f"this machine stood still: {late:.0f} s past a deadline")
 
     def close(self) -> None:
         """Close the socket."""

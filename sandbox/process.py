@@ -23,6 +23,7 @@ from evolve.types import (
     Limits,
     Outcome,
     Program,
+    SandboxUnavailable,
 )
 from sandbox import frames, native, runner, values
 from sandbox.forkserver import END, REPORT, START, Report
@@ -161,6 +162,9 @@ class ProcessSandbox:
 
         try:
             yield server, ended
+        except frames.Stalled as error:
+            self._retire()
+            raise SandboxUnavailable(str(error)) from error
         except BaseException:
             self._retire()  # whatever state it is in, no later job shall meet it
             raise

@@ -130,6 +130,31 @@ def test_a_killed_server_is_an_exception_and_the_next_run_starts_anew(level):
     sandbox.close()
 
 
+def test_a_machine_that_stands_still_is_no_programs_failure():
+    """The client is stopped until long after its deadline, and after the server's own."""
+    script = """
+from evolve.types import Limits, Program, SandboxUnavailable
+from sandbox import open_sandbox
+sandbox = open_sandbox("bubblewrap")
+program = Program({"program.py": b"import time\\ndef f(n): time.sleep(n)"}, "program.py:f")
+print("ready", flush=True)
+try:
+    print(sandbox.run(program, [100], Limits(seconds=0.2)), flush=True)
+except SandboxUnavailable as error:
+    print(error, flush=True)
+print(sandbox.run(program, [0], Limits())[0].answer, flush=True)
+sandbox.close()
+"""
+    client = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert client.stdout.readline() == "ready\n"
+    time.sleep(0.1)
+    client.send_signal(signal.SIGSTOP)
+    time.sleep(8)
+    client.send_signal(signal.SIGCONT)
+    said, answered = client.communicate(timeout=20)[0].splitlines()
+    assert "this machine stood still" in said and answered == "b'null'"
+
+
 def test_what_a_killed_driver_left_is_removed_and_what_lives_is_not():
     living, dead = launch.Scratch(), launch.Scratch()
     (dead.path / "packages").mkdir()
