@@ -266,6 +266,10 @@ class Search:
     def _consider(self, attempt: Attempt, proposal: Proposal) -> None:
         """Evaluate a child that may be one: inside its territory, readable, new."""
         tree, failure = admission(self.parts.territory, proposal, self.history.trees, self._trees)
+        if failure is not None and attempt.talk is not None and attempt.talk.mends(failure):
+            attempt.proposal = None
+            self.flight.add(attempt, self.parts.desk.talk(attempt.talk))
+            return
         attempt.proposal = proposal
         attempt.decision = {
             **attempt.decision,
@@ -278,7 +282,7 @@ class Search:
             if (event := self.parts.ledger.propose(attempt.decision, proposal, timed)) is not None:
                 self._tell(event)
             if attempt.talk is not None:
-                attempt.talk.ticket.recorded()
+                attempt.talk.recorded()
             attempt.proposal = replace(proposal, exchanges=())  # an event has them
             self._evaluate(attempt)
         else:
@@ -310,8 +314,6 @@ class Search:
             if len(task.landed) == len(task.jobs):
                 self._land_duel(task)
         elif isinstance(result, Proposal):
-            assert task.talk is not None
-            task.talk.exchanges.clear()
             self._consider(task, result)
         else:
             self._record(task, "failed" if result.failed else "evaluated", evaluation=result)

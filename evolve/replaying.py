@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-import numpy as np
-
 from evolve.asking import Asking, admission
 from evolve.history import History, evaluation_of
 from evolve.models.desk import Talk
@@ -21,7 +19,7 @@ from evolve.models.purse import Purse
 from evolve.models.recorded import first_difference
 from evolve.operators import create as create_operators
 from evolve.operators.territory import Territory
-from evolve.types import Event, Exchange, Failure, Json, Operator, Parent, Proposal, Question
+from evolve.types import Conversation, Event, Exchange, Failure, Json, Parent, Proposal, Question
 from fitness.problem import Problem
 from populations import create as create_population
 from populations import records
@@ -46,6 +44,8 @@ class Replayed:
 class _Attempt:
     decision: Mapping[str, Json]
     proposal: Proposal
+    talk: Talk | None = None
+    refused: list[Proposal] = field(default_factory=list)  # children that a further question was asked for
     tree: str | None = None
     failure: Failure | None = None
 
@@ -123,21 +123,23 @@ class _Replay:
         if asked is None:
             self.found.different.append(f"trial {trial}: nobody can be asked, but {recorded['operator']} was")
             return
-        attempt = _Attempt(asked.decision, self._propose(asked.operator, asked.decision, asked.rng))
-        if asked.model is None:
+        known = self._history.variants
+        parents = [Parent(self._ledger.variant(id), known[id]) for id in asked.decision["parents"]]
+        made = asked.operator.propose(parents, asked.rng)
+        if isinstance(made, Proposal):
+            attempt = _Attempt(asked.decision, made)
             self._consider(attempt)
+        else:
+            attempt = self._converse(asked.decision, made)
         self._under_way[trial] = attempt
 
-    def _propose(
-        self, operator: Operator, decision: Mapping[str, Json], rng: np.random.Generator
-    ) -> Proposal:
-        known = self._history.variants
-        parents = [Parent(self._ledger.variant(id), known[id]) for id in decision["parents"]]
-        made = operator.propose(parents, rng)
-        if isinstance(made, Proposal):
-            return made
-        talk = Talk(made, decision["model"], decision["trial"], Purse())
+    def _converse(self, decision: Mapping[str, Json], conversation: Conversation) -> _Attempt:
+        """A conversation again, with the replies that are recorded for it."""
+        talk, refused = Talk(conversation, decision["model"], decision["trial"], Purse()), []
         for exchange in self._exchanges(decision["trial"]):
+            if isinstance(talk.step, Proposal) and not talk.over:
+                refused.append(talk.step)
+                talk.go_on(Failure("duplicate"))
             if not isinstance(talk.step, Question):
                 self.found.different.append(f"trial {talk.trial}: more was asked than is asked now")
                 break
@@ -147,12 +149,7 @@ class _Replay:
                 talk.end(Proposal(None, failure=Failure("model", exchange.error)))
             else:
                 talk.go_on(exchange)
-        if isinstance(
-            talk.step, Question
-        ):  # it was not asked then: no budget was left, or the run was killed
-            talk.end(Proposal(None, failure=talk.step.otherwise or Failure("model", "not asked")))
-        assert isinstance(talk.step, Proposal)
-        return talk.step
+        return _Attempt(decision, _unasked(talk), talk, refused)
 
     def _exchanges(self, trial: int) -> Sequence[Exchange]:
         found: list[Exchange] = []
@@ -171,6 +168,13 @@ class _Replay:
         attempt.tree, attempt.failure = admission(
             self._territory, attempt.proposal, self._history.trees, self._trees
         )
+        if attempt.failure is not None and attempt.talk is not None and attempt.talk.mends(attempt.failure):
+            attempt.proposal = _unasked(attempt.talk)
+            attempt.tree, attempt.failure = None, attempt.proposal.failure
+        for child in attempt.refused:
+            if admission(self._territory, child, self._history.trees, self._trees)[1] is None:
+                why = "a child was refused that is not refused now"
+                self.found.different.append(f"trial {attempt.decision['trial']}: {why}")
         if attempt.failure is None and attempt.tree is not None:
             self._trees.add(attempt.tree)
 
@@ -203,3 +207,11 @@ class _Replay:
         what = [key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key)]
         shown = ", ".join(f"{key} is {now.get(key)!r}, was {then.get(key)!r}" for key in what[:2])
         self.found.different.append(f"trial {then['trial']}: {shown}")
+
+
+def _unasked(talk: Talk) -> Proposal:
+    """What came of a conversation whose further questions were not asked: no budget, or a kill."""
+    if isinstance(talk.step, Question):
+        talk.end(Proposal(None, failure=talk.step.otherwise or Failure("model", "not asked")))
+    assert isinstance(talk.step, Proposal)
+    return talk.step

@@ -121,7 +121,7 @@ class Problem:
     sign = -1
 
     def __init__(self, files, editable=("*",)):
-        self.seed_files, self.editable = files, editable
+        self.seed_files, self.editable, self.documents = files, editable, {}
 
 
 def parent(files, value=1.0, id="0-abcdef"):
@@ -135,7 +135,10 @@ def create(name, files, editable=("*",)):
 
 def proposed(operator, parents, seed):
     text = next(iter(parents[0].variant.files.values())).decode(errors="replace")
-    return talking.proposed(operator, parents, seed, Scripted([f"Add one.\n```python\n{text}\n# one\n```"]))
+    reply = f"Add one.\n```python\n{text}\n# one\n```"
+    if operator.name == "diff":
+        reply = f"Add one.\n<<<<<<< SEARCH\n{text}\n=======\n{text}\n# one\n>>>>>>> REPLACE"
+    return talking.proposed(operator, parents, seed, Scripted([reply]))
 
 
 def files_of(source):
@@ -195,7 +198,7 @@ def test_the_same_parents_and_generator_give_the_same_child(name, source):
         )  # fmt: skip
     assert (
         len({str(proposed(op, [parent(files)] * op.arity, seed).files) for seed in range(20)}) > 1
-        or name == "rewrite"
+        or name in operators.ASKING
     )
 
 
@@ -322,6 +325,7 @@ def test_without_a_model_rewrite_is_left_out_by_default_and_refused_by_name():
         "crossover",
         "tune",
         "rewrite",
+        "diff",
     ]
     with pytest.raises(BadInput, match="at least one model"):
         operators.create(["rewrite"], problem)

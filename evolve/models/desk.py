@@ -45,6 +45,22 @@ class Talk:
         except StopIteration as end:
             self.end(end.value)
 
+    def mends(self, failure: Failure) -> bool:
+        """Tell the operator what is wrong with the child that it has made; whether it asks again."""
+        if self.over:
+            return False
+        made = self.step
+        self.go_on(failure)
+        if isinstance(self.step, Question):
+            return True
+        self.step = made  # it has nothing better
+        return False
+
+    def recorded(self) -> None:
+        """An event has what was said so far."""
+        self.exchanges.clear()
+        self.ticket.recorded()
+
     def end(self, made: Proposal) -> None:
         """This is all that comes of it."""
         self.step, self.over = made, True
@@ -152,6 +168,7 @@ class Desk:
 
     def abandon(self, talk: Talk) -> Proposal:
         """Nobody waits for this one any more: what its call under way may cost counts in full."""
+        talk.over = True
         said = [*talk.exchanges, *talk.earlier]
         if isinstance(talk.step, Proposal):
             return replace(talk.step, exchanges=tuple(said))

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from evolve.operators.crossover import Crossover
+from evolve.operators.diff import Diff
+from evolve.operators.prompts import Told
 from evolve.operators.rewrite import Rewrite
 from evolve.operators.syntax import Syntax
 from evolve.operators.territory import Territory
@@ -15,7 +17,7 @@ from evolve.types import BadInput, Files, Operator
 from populations.named import named
 
 
-class Problem(Protocol):
+class Problem(Told, Protocol):
     """What operators know of a problem."""
 
     @property
@@ -28,16 +30,6 @@ class Problem(Protocol):
         """Globs over its paths."""
         ...
 
-    @property
-    def statement(self) -> str:
-        """What a mutator may read."""
-        ...
-
-    @property
-    def sign(self) -> int:
-        """What a raw score is multiplied with so that greater is better."""
-        ...
-
 
 Factory = Callable[[Problem], Operator]
 
@@ -47,8 +39,9 @@ KNOWN: dict[str, Factory] = {
     "tokens": lambda problem: Tokens(_territory(problem)),
     "tune": lambda problem: Tune(_territory(problem)),
     "rewrite": lambda problem: Rewrite(problem, _territory(problem)),
+    "diff": lambda problem: Diff(problem, _territory(problem)),
 }
-ASKING = ("rewrite",)  # those of them that ask a language model
+ASKING = ("rewrite", "diff")  # those of them that ask a language model
 
 
 def create(names: Sequence[str] | None, problem: Problem, models: Sequence[str] = ()) -> dict[str, Operator]:

@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files as resource
-from typing import Protocol
 
 import numpy as np
 
 from evolve.operators.expressions import pick
+from evolve.operators.mending import Fault, Made, mended
+from evolve.operators.prompts import Told, template
 from evolve.operators.splice import quote
 from evolve.operators.territory import Territory, syntax_error
-from evolve.types import Conversation, Exchange, Failure, Files, Parent, Proposal, Question, Trial
+from evolve.types import Conversation, Failure, Files, Parent, Proposal, Trial
 
-_PROMPT = (resource("evolve.operators") / "rewrite.md").read_text(encoding="utf-8")
-_CHANGES = [
+CHANGES = [
     line.removeprefix("- ")
     for line in (resource("evolve.operators") / "changes.md").read_text(encoding="utf-8").splitlines()
     if line.startswith("- ")
 ]
+_FIELDS = ("statement", "score", "direction", "trouble", "program", "change", "blocks", "path", "example")
 _ROOM_BYTES = 8_192  # of a prompt, beside twice the statement and the seed: the question, and room to grow
 # A fenced block; what stands behind the language, or on the line before, may name its file.
 _FENCE = re.compile(r"^(```+|~~~+)[ \t]*([^\n]*)\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
-
-
-class Statement(Protocol):
-    """What a prompt says of a problem."""
-
-    @property
-    def statement(self) -> str:
-        """What a mutator may read."""
-        ...
-
-    @property
-    def sign(self) -> int:
-        """1: a greater raw score is better, -1: a smaller one."""
-        ...
 
 
 class Rewrite:
@@ -45,68 +33,82 @@ class Rewrite:
     name = "rewrite"
     arity = 1
 
-    def __init__(self, problem: Statement, territory: Territory) -> None:
+    def __init__(self, problem: Told, territory: Territory) -> None:
         self._problem, self._territory = problem, territory
-        known = len(problem.statement.encode()) + territory.seed_bytes
-        self.prompt_bytes = _ROOM_BYTES + 2 * known  # so that its price has a bound
+        self._template = template("rewrite", problem, _FIELDS)
+        self.prompt_bytes = known_bytes(problem, territory)
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Conversation:
-        """Ask once; a reply without a usable program is a failure of the attempt."""
-        change = pick(rng, _CHANGES)
+        """Ask; a reply that cannot be used goes back with the error."""
         files = parents[0].variant.files
-        text = prompt(self._problem, self._territory, parents[0], change)
+        text = prompt(self._template, self._problem, self._territory, parents[0], pick(rng, CHANGES))
         if (size := len(text.encode())) > self.prompt_bytes:
             why = f"a prompt of {size} bytes; at most {self.prompt_bytes}"
             return Proposal(None, failure=Failure("model", why))
-        exchange = yield Question(text, seed=int(rng.integers(2**31)))
-        assert isinstance(exchange, Exchange)
-        made = parse(exchange.reply, files, self._territory)
-        if isinstance(made, Failure):
-            return Proposal(None, failure=made)
-        return Proposal(made, _idea(exchange))
+        return (yield from mended(text, self._problem, rng, partial(parse, files, self._territory)))
 
     def tell(self, trial: Trial) -> None:
         """Nothing is learned."""
 
 
-def prompt(problem: Statement, territory: Territory, parent: Parent, change: str) -> str:
+def known_bytes(problem: Told, territory: Territory) -> int:
+    """The longest that a prompt may be, so that its price has a bound."""
+    return _ROOM_BYTES + 2 * (len(problem.statement.encode()) + territory.seed_bytes)
+
+
+def prompt(text: str, problem: Told, territory: Territory, parent: Parent, change: str) -> str:
     """The question: statement, score, what went wrong, the editable files, the one change asked for."""
+    said = said_of(problem, territory, parent)
+    path = said["path"]
+    return text.format(**said, change=change, example=f"```{_language(path)} {path}\n...\n```")
+
+
+def said_of(problem: Told, territory: Territory, parent: Parent) -> dict[str, str]:
+    """What every prompt may say of a parent."""
     files = parent.variant.files
     editable = [path for path in sorted(files) if territory.editable(path)]
     blocks = any(territory.marked(path) for path in editable)
     value = parent.trial.value
-    first = editable[0]
-    return _PROMPT.format(
-        statement=problem.statement.strip(),
-        score="nothing yet" if value is None else f"{problem.sign * value:.6g}",
-        direction="greater" if problem.sign > 0 else "less",
-        trouble=_trouble(parent.trial),
-        program="\n\n".join(_fenced(path, files[path]) for path in editable),
-        change=change,
-        blocks=", and everything outside the EVOLVE-BLOCK markers, and the markers" if blocks else "",
-        example=f"```{_language(first)} {first}\n...\n```",
-    )
+    return {
+        "statement": problem.statement.strip(),
+        "score": "nothing yet" if value is None else f"{problem.sign * value:.6g}",
+        "direction": "greater" if problem.sign > 0 else "less",
+        "trouble": _trouble(parent.trial),
+        "program": "\n\n".join(_fenced(path, files[path]) for path in editable),
+        "blocks": ", and everything outside the EVOLVE-BLOCK markers, and the markers" if blocks else "",
+        "path": editable[0],
+    }
 
 
-def parse(reply: str, parent: Files, territory: Territory) -> dict[str, bytes] | Failure:
-    """The parent with the files of the reply in place, or why the reply cannot be used."""
+def parse(parent: Files, territory: Territory, reply: str) -> Made | Fault:
+    """The parent with the files of the reply in place, or where and why the reply cannot be used."""
     editable = [path for path in sorted(parent) if territory.editable(path)]
     blocks = [(_path(match[2], reply[: match.start()]), match[3]) for match in _FENCE.finditer(reply)]
     if not blocks:
-        return Failure("model", f"no fenced code block in the reply {quote(reply)}")
+        return Fault("parse", Failure("model", f"no fenced code block in the reply {quote(reply)}"))
     found = {path: text for path, text in blocks if path is not None and territory.editable(path)}
     if not found and len(editable) == 1:  # one file, and no need to name it: the longest block
         found = {editable[0]: max((text for _, text in blocks), key=len)}
     if not found:
-        return Failure("model", f"no code block names one of {', '.join(editable)}")
+        return Fault("parse", Failure("model", f"no code block names one of {', '.join(editable)}"))
     made = {**parent, **{path: text.encode(errors="replace") for path, text in found.items()}}
+    return check(parent, made, territory) or Made(made, idea_of(_FENCE.sub("\n", reply)))
+
+
+def check(parent: Files, made: Files, territory: Territory) -> Fault | None:
+    """Where and why a changed program is none."""
     if made == parent:
-        return Failure("model", "the reply is the parent itself")
+        return Fault("apply", Failure("model", "the reply is the parent itself"))
     if wrong := territory.violation(made):
-        return Failure("refused", wrong)
+        return Fault("inside", Failure("refused", wrong))
     if wrong := syntax_error(made):
-        return Failure("model", wrong)
-    return made
+        return Fault("compile", Failure("model", wrong))
+    return None
+
+
+def idea_of(prose: str) -> str:
+    """The line in which a model says what it changes."""
+    return next((line.strip() for line in prose.split("\n") if len(line.strip()) > 8), "")
 
 
 def _path(info: str, before: str) -> str | None:
@@ -142,10 +144,3 @@ def _fenced(path: str, content: bytes) -> str:
 def _language(path: str) -> str:
     suffix = path.rpartition(".")[2]
     return {"py": "python", "rs": "rust", "md": "markdown"}.get(suffix, suffix)
-
-
-def _idea(exchange: Exchange) -> str:
-    """The line in which the model says what it changes."""
-    prose = _FENCE.sub("\n", exchange.reply).split("\n")
-    line = next((line.strip() for line in prose if len(line.strip()) > 8), "")
-    return line[:120] or f"rewritten by {exchange.model}"
