@@ -60,18 +60,21 @@ def test_replies_are_kept_counted_and_never_bought_twice(tmp_path: Path) -> None
         result = evolve(tmp_path, server, "--trials", "12")
         asked = len(server.requests)
         assert evolve(tmp_path, server, "--trials", "12")["head"] == result["head"]
-        assert len(server.requests) == asked == 12
-    assert abs(result["usd"] - 12 * PRICE) < 1e-9
-    assert result["failures"]["model"] == 3
+        assert len(server.requests) == asked > 12
+    assert abs(result["usd"] - asked * PRICE) < 1e-6
     proposals, trials = events(tmp_path, "proposal"), events(tmp_path, "trial")
-    assert len(proposals) == 9 and len(trials) == 13
+    refused = [event for event in trials if event.decision["verdict"] == "no_child"]
+    assert len(trials) == 13 and len(proposals) + len(refused) == 12
+    assert sum(len(event.measured["exchanges"]) for event in proposals + refused) == asked
     with GitLedger.read(tmp_path / "run.git") as ledger:
         for event in proposals:
-            assert b"def solve" in ledger.file(event.index, "reply.md")
+            last = len(event.measured["exchanges"])
+            assert b"def solve" in ledger.file(event.index, f"reply-{last}.md" if last > 1 else "reply.md")
             assert b"Return a larger number." in ledger.file(event.index, "prompt.md")
             assert ledger.file(event.index, "program/program.py")
-        refused = [event for event in trials if event.decision["verdict"] == "no_child"]
-        assert all(b"rather not" in ledger.file(event.index, "reply.md") for event in refused)
+        mended = [event for event in proposals if event.decision["details"]]
+        assert mended and all(event.decision["details"]["failed"][0] == "parse" for event in mended)
+        assert all(b"rather not" in ledger.file(event.index, "reply.md") for event in mended + refused)
     grep = subprocess.run(["grep", "-rl", KEY, str(tmp_path)], capture_output=True, text=True)
     assert grep.stdout == "", "the key is nowhere in the run"
 
@@ -117,9 +120,9 @@ def test_prices_stay_as_the_first_event_names_them(tmp_path: Path) -> None:
     with serving(answer) as server:
         first = evolve(tmp_path, server, "--calls", "3", model="openai/mine,price=1000/2000")
         again = evolve(tmp_path, server, "--trials", "6", model="openai/mine")
-    assert first["stopped_by"] == "calls" and first["trials"] == 3
+    assert first["stopped_by"] == "calls" and 0 < first["trials"] <= 3
     each = (120 * 1000 + 30 * 2000) / 1e6
-    assert abs(first["usd"] - 3 * each) < 1e-9 and abs(again["usd"] - 6 * each) < 1e-9
+    assert abs(first["usd"] - 3 * each) < 1e-9 and abs(again["usd"] - len(server.requests) * each) < 1e-6
 
 
 def test_a_model_that_will_not_answer_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
