@@ -6,6 +6,7 @@ python benchmarks/soak.py [--jobs 100000] [--sandbox docker] [--workers 2]
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import subprocess
 import sys
@@ -100,16 +101,31 @@ class Left:
 
     @staticmethod
     def _now() -> dict[str, set[str]]:
-        files = [path for folder in ("/dev/shm", "/tmp") for path in Path(folder).glob("evolve-*")]
+        files = [path for folder in ("/dev/shm", "/tmp") for path in Path(folder).glob("evolve-sandbox-*")]
         tables = [Path(f"/proc/sysvipc/{kind}").read_text().split("\n") for kind in ("shm", "sem", "msg")]
         return {
             "containers": set(map(str, _servers(_remembered))),
             "processes": {str(pid) for pid in _below(os.getpid())},
             "descriptors": set(os.listdir("/proc/self/fd")),
             "threads": {thread.name for thread in threading.enumerate()},
-            "files": set(map(str, files)),
+            "files": {str(path) for path in files if _abandoned(path)},
             "IPC objects": {line for table in tables for line in table[1:] if line},
         }
+
+
+def _abandoned(folder: Path) -> bool:
+    """Whether no living process holds a folder of a sandbox."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 _remembered: set[int] = set()  # every evaluator that there was
