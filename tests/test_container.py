@@ -41,6 +41,13 @@ def gone(ids, seconds=10):
     return not set(ids) & set(mine())
 
 
+def removed():
+    """Wait for the threads that remove containers: each holds a connection to the daemon."""
+    for thread in threading.enumerate():
+        if thread.name == "remove container":
+            thread.join(10)
+
+
 def run(sandbox, source, case=1, limits=LIMITS):
     (outcome,) = sandbox.run(Program({"program.py": source.encode()}, "program.py:f"), [case], limits)
     return outcome
@@ -99,6 +106,8 @@ def test_an_old_container_is_replaced():
 
 
 def test_a_spare_that_died_while_it_waited_is_not_taken():
+    removed()  # those of the test before
+    assert gone(mine())
     before, spares = len(os.listdir("/proc/self/fd")), Spares(partial(container.start, Setup()))
     spares.prepare()
     while len(mine()) < 1 or "running" not in docker("inspect", "--format", "{{.State.Status}}", *mine()):
@@ -110,9 +119,7 @@ def test_a_spare_that_died_while_it_waited_is_not_taken():
     assert set(mine()) - {id}
     server.stop()
     assert gone(mine())
-    for thread in threading.enumerate():
-        if thread.name == "remove container":
-            thread.join(10)
+    removed()
     assert len(os.listdir("/proc/self/fd")) == before
 
 

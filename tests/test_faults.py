@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -248,12 +249,9 @@ def test_a_kill_between_two_moves_of_git_is_named_and_mended(problem: Path, tmp_
     command = [*evolve, "run", str(problem), "--to", str(at), "--workers", "2", "--baseline", "hill-climb"]
     command += ["--operators", "evolve.doubles.Nudge", "--sandbox", "none", "--i-trust-the-programs"]
 
-    def git_lines(*arguments: str) -> list[str]:
-        done = subprocess.run(["git", "-C", str(at), *arguments], capture_output=True, text=True, check=True)
-        return done.stdout.splitlines()
-
     def git(*arguments: str) -> list[str]:
-        return " ".join(git_lines(*arguments)).split()
+        done = subprocess.run(["git", "-C", str(at), *arguments], capture_output=True, text=True, check=True)
+        return done.stdout.split()
 
     def verify() -> tuple[int, str]:
         done = subprocess.run([*evolve, "verify", str(at)], capture_output=True, text=True)
@@ -270,9 +268,13 @@ def test_a_kill_between_two_moves_of_git_is_named_and_mended(problem: Path, tmp_
     git("update-ref", "refs/heads/champion", git("rev-parse", f"{first}^{{}}")[0])
     status, said = verify()
     assert status == 0 and "killed between two moves" in said and "refs/heads/champion" in said, said
-    about = [line.split()[1:] for line in git_lines("log", "--format=%P", "events")]
-    crowned = {git("rev-parse", f"{tag}^{{}}")[0] for tag in (*git("tag"), "champion")}
-    never = next(variant for variants in about for variant in variants if variant not in crowned)
+    logged = subprocess.run([*evolve, "log", str(at), "--json"], capture_output=True, text=True, check=True)
+    told = [json.loads(line) for line in logged.stdout.splitlines()]
+    crowned = {event["variant"] for event in told if event["kind"] == "promotion"}
+    passed_over = [e["event"] for e in told if e["kind"] == "trial" and e["variant"] not in {None, *crowned}]
+    never = git("rev-parse", git("rev-list", "--first-parent", "--reverse", "events")[passed_over[1]] + "^2")[
+        0
+    ]
     git("update-ref", "refs/heads/champion", never)
     assert verify()[0] == 1, "a place where it never was is no kill's doing"
     subprocess.run([*command, "--trials", "1"], capture_output=True, check=True)
