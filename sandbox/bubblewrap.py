@@ -12,11 +12,10 @@ from pathlib import Path
 from evolve.types import SandboxUnavailable
 from sandbox import visible
 from sandbox.forkserver import Settings
-from sandbox.launch import Server, Setup, python, start_process
+from sandbox.launch import Server, Setup, python, start_process, users
 
 _PYTHON, _PACKAGES, _CODE, _JOBS = "/python", "/packages", "/evolve", "/jobs"
-_UIDS = 4096  # users inside; where root starts it, they are users 200,000 and up outside
-_FIRST_UID = 200_000
+_UIDS = 511  # users inside, where root starts it: `launch.users` outside
 
 
 def find() -> Path:
@@ -84,10 +83,10 @@ def start(setup: Setup) -> Server:
 
 
 def _write_maps(pid: int) -> None:
-    """Root inside is root outside but without power over it; 1 to 4,095 are users that exist nowhere else."""
-    first = _FIRST_UID + os.getpid() % 1000 * _UIDS
+    """Root inside is root outside but without power over it; 1 to 511 are users that exist nowhere else."""
+    first, count = users()
     for name in ("uid_map", "gid_map"):
-        Path(f"/proc/{pid}/{name}").write_text(f"0 0 1\n1 {first} {_UIDS - 1}\n")
+        Path(f"/proc/{pid}/{name}").write_text(f"0 0 1\n1 {first} {count}\n")
 
 
 def _view(entries: Sequence[Path], tools: bool) -> tuple[list[str], str, str]:

@@ -24,7 +24,7 @@ from typing import Any
 from evolve.types import Json, SandboxUnavailable
 from sandbox import attached, visible
 from sandbox.forkserver import CHANNEL, Settings
-from sandbox.launch import START_SECONDS, Scratch, Server, Setup, last_line
+from sandbox.launch import START_SECONDS, Scratch, Server, Setup, last_line, users
 
 IMAGE, NATIVE_IMAGE = "evolve-sandbox", "evolve-sandbox-native"
 LABEL = "evolve.sandbox"  # of each container; its value names the process that owns it
@@ -42,7 +42,6 @@ _SERVER_BYTES = 192 << 20  # the server itself, /tmp and /dev/shm, beside what a
 _TMP_BYTES, _TMP_FILES, _SHM_BYTES = 64 << 20, 4096, 1 << 20
 _PIDS = 128
 _API_SECONDS = 30
-_UIDS = (200_000, 4096)
 _MAPPED_UIDS = (50_000, 4096)  # user namespaces usually have 65,536 users
 
 # Python's `-c`: an importer for the fork server's modules, then its main function.
@@ -177,7 +176,7 @@ def _create(api: Any, setup: Setup, folder: Path | None) -> str:
         control=f"{_FOLDER}/{_SOCKET}" if folder else CHANNEL,
         jobs=jobs,
         packages=("numpy", *setup.packages),
-        uids=_UIDS if folder else _MAPPED_UIDS,
+        uids=users() if folder else _MAPPED_UIDS,
         mount=False,
         walls=True,
         landlock=False,  # a second wall here, where the kernel and the daemon's filter let it be

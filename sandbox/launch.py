@@ -227,6 +227,15 @@ def python(settings: Settings, executable: str) -> list[str]:
     return [executable, "-s", "-S", "-P", "-B", "-m", "sandbox.forkserver", json.dumps(settings._asdict())]
 
 
+def users() -> tuple[int, int]:
+    """First and count of the users that are this process's jobs' alone; the one after them is nobody's.
+
+    No two living processes of a machine have one PID, so no job can meet another worker's: neither in a kill
+    of all that a user has, nor in the limit on a user's processes.
+    """
+    return (1 << 20) + 512 * os.getpid(), 511
+
+
 def start_bare(setup: Setup, walls: bool) -> Server:
     """A fork server outside any namespace: level `landlock` with walls, `none` without.
 
@@ -253,7 +262,7 @@ def start_bare(setup: Setup, walls: bool) -> Server:
             control=control,
             jobs=jobs,
             packages=("numpy", *setup.packages),
-            uids=(200_000 + os.getpid() % 1000 * 4096, 4096) if root and walls else None,
+            uids=users() if root and walls else None,
             mount=False,
             walls=walls,
             landlock=walls,
