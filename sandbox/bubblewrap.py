@@ -37,7 +37,7 @@ def start(setup: Setup) -> Server:
     visible.require_commands(setup.commands)
     entries = visible.package_entries(setup.packages)
     processes = setup.processes or setup.native
-    arguments, executable, site = _view(entries, setup.native)
+    arguments, executable, site = _view(entries, setup.native, processes)
     root = os.geteuid() == 0
     info_read, info_write = os.pipe()
     block_read, block_write = os.pipe()
@@ -89,7 +89,7 @@ def _write_maps(pid: int) -> None:
         Path(f"/proc/{pid}/{name}").write_text(f"0 0 1\n1 {first} {count}\n")
 
 
-def _view(entries: Sequence[Path], tools: bool) -> tuple[list[str], str, str]:
+def _view(entries: Sequence[Path], tools: bool, processes: bool) -> tuple[list[str], str, str]:
     """Arguments that build the file system of the inside; the interpreter and the packages' folder in it."""
     arguments = [
         "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
@@ -102,7 +102,7 @@ def _view(entries: Sequence[Path], tools: bool) -> tuple[list[str], str, str]:
         "/usr",
         "/etc",
         "/dev",
-        "/dev/shm",
+        *(["/dev/shm"] if processes else []),
         _PYTHON,
         f"{_PYTHON}/bin",
         _PACKAGES,

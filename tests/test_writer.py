@@ -170,7 +170,9 @@ def test_a_run_is_not_opened_while_the_git_of_its_killed_owner_lives(tmp_path):
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(),
     ) as child:  # fmt: skip
         assert child.stdout.readline() == "synced\n"
-        (importer,) = git_of(path, "fast-import")
+        while not (importers := git_of(path, "fast-import")):
+            assert child.poll() is None
+        (importer,) = importers
         while int(Path(f"/proc/{importer}/stat").read_text().rpartition(")")[2].split()[11]) < 15:
             time.sleep(0.01)  # until it compresses, and does not look at its input for a while
         child.kill()
@@ -287,7 +289,7 @@ def test_git_is_restarted_and_packs_are_joined_while_the_loop_runs(tmp_path):
         ledger.flush()
         assert len(seen) >= 2  # how often depends on how fast it keeps up; once it must be
         assert len(list((path / "objects" / "pack").glob("*.pack"))) < 12
-    assert len(list((path / "objects" / "pack").glob("*.pack"))) <= 4
+    assert len(list((path / "objects" / "pack").glob("*.pack"))) <= writer.FEW_PACKS
     assert git_of(path, "git") == []
     assert int(git(path, "rev-list", "--count", "--all")) == 2 * 3 * writer.RESTART_EVENTS + 1
 
