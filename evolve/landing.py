@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from collections.abc import Collection
 from concurrent.futures import Future
 from contextlib import suppress
@@ -15,10 +14,9 @@ from pathlib import Path
 from threading import Lock
 
 from evolve.history import evaluation_of, evaluation_record
+from evolve.lines import Lines
 from evolve.types import Evaluation, Executor, Job, Json
 from populations.trees import tree_id
-
-MOST_BYTES = 4 << 20  # of the file, before it is written anew without what the ledger has
 
 
 def job_key(job: Job) -> str:
@@ -36,11 +34,9 @@ class Landing:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._lock = Lock()
-        self._lines = _intact_lines(path)  # what the ledger may not have, by job
+        self._lines = Lines(path, _intact_lines(path))  # what the ledger may not have, by job
         self._earlier = set(self._lines)  # of earlier sessions
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def submit(self, executor: Executor, job: Job) -> tuple[str, Future[Evaluation]]:
         """Start a job, or give what an earlier session's brought; and the key to settle it by."""
@@ -66,35 +62,19 @@ class Landing:
         if future.cancelled() or future.exception() is not None:
             return
         line = _encode(key, future.result())
-        with self._lock, suppress(OSError):  # a full disk is the ledger's to report
-            self._lines[key] = line
-            os.write(self._file, b"\n" + line)  # what was torn before stays alone
+        with self._lock:
+            self._lines.put(key, line)
 
     def settle(self, keys: Collection[str]) -> None:
         """Forget jobs whose results the ledger has."""
         with self._lock:
-            for key in keys:
-                self._lines.pop(key, None)
-                self._earlier.discard(key)
-            with suppress(OSError):
-                if os.fstat(self._file).st_size > MOST_BYTES:
-                    self._rewrite()
+            self._earlier.difference_update(keys)
+            self._lines.forget(keys)
 
     def close(self) -> None:
         """Free the file. Idempotent."""
         with self._lock:
-            if self._file >= 0:
-                with suppress(OSError):
-                    self._rewrite()
-                os.close(self._file)
-            self._file = -1
-
-    def _rewrite(self) -> None:
-        draft = self._path.with_suffix(".draft")
-        draft.write_bytes(b"".join(self._lines.values()))
-        draft.rename(self._path)
-        os.close(self._file)
-        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND)
+            self._lines.close()
 
 
 def _intact_lines(path: Path) -> dict[str, bytes]:
