@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
-from evolve.types import Evaluation, Event, Failure, Json, Trial, Verdict
+from evolve.types import Evaluation, Event, Failure, Json, Trial, Verdict, mean
+from fitness.constraints import Constraint, constraints_of
 
 
 def evaluation_record(evaluation: Evaluation) -> dict[str, Json]:
@@ -66,15 +67,19 @@ def evaluation_of(measured: Mapping[str, Json]) -> Evaluation | None:
     )
 
 
-def trial_of(event: Event, sign: int) -> Trial:
+def trial_of(event: Event, sign: int, constraints: Sequence[Constraint] = ()) -> Trial:
     """The trial that an event records; `sign` is -1 where the problem's scores are minimised."""
     decision, measured = event.decision, event.measured
     evaluation = evaluation_of(measured)
     verdict: Verdict = decision["verdict"]
     value: float | None = None
     values: tuple[float, ...] = ()
+    objectives: tuple[float, ...] = ()
     if evaluation is not None and verdict == "evaluated":
         value, values = sign * evaluation.mean, tuple([sign * score for score in evaluation.scores])
+        if evaluation.constrained:
+            found = evaluation.constrained
+            objectives = tuple(each.sign * mean(found[each.metric]) for each in constraints)
     failure = measured.get("failure")
     return Trial(
         index=decision["trial"],
@@ -85,6 +90,7 @@ def trial_of(event: Event, sign: int) -> Trial:
         verdict=verdict,
         value=value,
         values=values,
+        objectives=objectives,
         evaluation=evaluation,
         failure=Failure(**failure) if failure else None,
         idea=decision.get("idea", ""),
@@ -115,6 +121,7 @@ class History:
         self.start: Event | None = None
         self.session: Mapping[str, Json] = {}  # workers and settings of the last one
         self.sign = 1
+        self.constraints: tuple[Constraint, ...] = ()
         self.last = -1  # index of the newest event
         self.elapsed = 0.0  # seconds of the run's life
         self.last_trial = -1
@@ -164,6 +171,7 @@ class History:
             case "start":
                 self.start, self.session = event, event.measured
                 self.sign = -1 if event.decision["direction"] == "minimise" else 1
+                self.constraints = constraints_of(event.decision)
             case "resume":
                 self.session = event.measured
             case "proposal":
@@ -224,7 +232,7 @@ class History:
         self._suspect(event.measured, asdict(duel))
 
     def _trial(self, event: Event) -> Trial:
-        trial = trial_of(event, self.sign)
+        trial = trial_of(event, self.sign, self.constraints)
         self.usd += trial.usd - self._paid.pop(trial.index, 0.0)
         self.trials += trial.index > 0
         self.last_trial = max(self.last_trial, trial.index)
@@ -283,6 +291,7 @@ def _slim(trial: Trial, evaluation: Evaluation) -> Trial:
         trial.variant,
         trial.verdict,
         trial.value,
+        objectives=trial.objectives,
         evaluation=kept,
         idea=trial.idea,
         details=trial.details,

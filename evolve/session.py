@@ -52,8 +52,9 @@ def play(
     place = find_place(run_path(options, problem), problem, options.seed, rule, options.fork)
     prices = place.begun[0].measured.get("prices", {}) if place.begun else {}
     desk = open_desk(options.models, Limits(options.usd, options.tokens, options.calls), prices)
-    session = _session(options, problem, clock, executor, list(operators), desk, rule)
-    population = create_population(options.population or options.baseline or "elite")
+    name = options.population or options.baseline or ("pareto" if problem.constraints else "elite")
+    population = create_population(name)
+    session = _session(options, problem, clock, executor, list(operators), name, desk, rule)
     new, inspected = len(place.begun) < 2, None
     if new and (inspected := inspect_seed(session, stop)) is None:
         raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
@@ -98,6 +99,7 @@ def _session(
     clock: Clock,
     executor: Executor,
     operators: Sequence[str],
+    population: str,
     desk: Desk,
     rule: Literal["duel", "open"],
 ) -> Session:
@@ -116,7 +118,7 @@ def _session(
             "budget": asdict(budget),
             "operators": list(options.operators or operators),
             "models": list(options.models),
-            "population": options.population,
+            "population": population,
             "baseline": options.baseline,
             "sandbox": options.walls.kind,
             "runtime": options.walls.runtime,

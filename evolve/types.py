@@ -358,6 +358,7 @@ class Trial:
     verdict: Verdict
     value: float | None = None  # oriented mean over the search cases; None unless evaluated
     values: tuple[float, ...] = ()  # oriented, one a search case
+    objectives: tuple[float, ...] = ()  # oriented means of what the problem constrains, in its order
     evaluation: Evaluation | None = None
     failure: Failure | None = None  # of the attempt
     idea: str = ""

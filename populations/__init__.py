@@ -8,9 +8,11 @@ from evolve.types import Population
 from populations.baselines import BestOfN, HillClimb, Random
 from populations.elite import Elite
 from populations.named import named
+from populations.pareto import Pareto
 
 KNOWN: dict[str, Callable[[], Population]] = {
     "elite": Elite,
+    "pareto": Pareto,
     "best-of-n": BestOfN,
     "random": Random,
     "hill-climb": HillClimb,

@@ -43,11 +43,9 @@ class Elite:
         under_way = Counter(pending)
         names = [kept.variant for kept in self._kept]
         weights = self._merit / [1 + self._children[name] + under_way[name] for name in names]
-        shares = np.cumsum(weights)
-        first = min(int(np.searchsorted(shares, rng.random() * shares[-1], side="right")), len(names) - 1)
-        chosen = [first]
+        chosen = [drawn(rng, weights)]
         while len(chosen) < count:
-            others = [place for place in range(len(names)) if place not in chosen] or [first]
+            others = [place for place in range(len(names)) if place not in chosen] or chosen[:1]
             chosen.append(min(others[i] for i in rng.integers(len(others), size=3)))
         return tuple(names[place] for place in chosen)
 
@@ -65,6 +63,12 @@ class Elite:
             self._scores.remove(gone.scores)
         del self._kept[self._size :]
         self._merit = None
+
+
+def drawn(rng: np.random.Generator, weights: np.ndarray) -> int:
+    """A place, by these weights."""
+    shares = np.cumsum(weights)
+    return min(int(np.searchsorted(shares, rng.random() * shares[-1], side="right")), len(weights) - 1)
 
 
 def merit(values: np.ndarray) -> np.ndarray:

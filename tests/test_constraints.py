@@ -17,11 +17,11 @@ from scipy.stats import binom
 from evolve.cli import main
 from evolve.types import BadInput, CaseKey, Files, Json
 from fitness.constraints import Constraint
-from fitness.front import front
 from fitness.problem import load
 from fitness.statistics import Reading
 from fitness.verify import verify
 from populations.ledger import GitLedger
+from populations.pareto import front
 
 SD = 0.1
 ACCURACY = Constraint("accuracy", 1, worst=0.0, span=1.0, margin=0.1)
@@ -215,8 +215,10 @@ def test_the_whole_loop_keeps_what_must_not_be_lost(
     )
     with GitLedger.read(Path(result["run"])) as ledger:
         assert verify(ledger.events()) == []
+        assert ledger.event(0).measured["settings"]["population"] == "pareto"
         assert b"return 0.15 " in ledger.variant(result["champion"]["id"]).files["program.py"]
-    for words in (["show", result["run"]], ["show", result["run"], "champion"], ["verify", result["run"]]):
+    checks = [["verify", result["run"]], ["replay", result["run"]]]
+    for words in (["show", result["run"]], ["show", result["run"], "champion"], *checks):
         assert main(words) == 0
     said = capsys.readouterr().out
     assert "and accuracy is not worse than the seed's by more than 0.1" in " ".join(said.split())

@@ -11,21 +11,25 @@ import populations
 from evolve.types import BadInput, Trial
 from populations.baselines import BestOfN, HillClimb, Random
 from populations.elite import Elite, merit
+from populations.pareto import SHARE, Pareto, front
 
 NAMES = sorted(populations.KNOWN)
 VALUES = st.lists(st.integers(-1000, 1000).map(float), min_size=1, max_size=80)
 
 
-def trial(index, value, parents=(), verdict="evaluated"):
-    values = () if value is None else (value, value + index)
+def trial(index, value, parents=(), verdict="evaluated", values=None, objectives=()):
+    values = values or (() if value is None else (value, value + index))
     variant = f"{index}-abcdef" if verdict in ("evaluated", "failed") else None
-    return Trial(index, index - 1, "syntax", parents, variant, verdict, value, values)
+    return Trial(index, index - 1, "syntax", parents, variant, verdict, value, values, objectives)
 
 
-def told(population, values, scale=1.0, shift=0.0):
+def told(population, values, scale=1.0, shift=0.0, metrics=()):
+    """A trial for each value, of two cases and these metrics; everything in other units than it was."""
     for index, value in enumerate(values):
         parents = (f"{index // 2}-abcdef",) if index else ()
-        population.tell(trial(index, value * scale + shift, parents))
+        moved = [x * scale + shift for x in (value, value + index)]
+        objectives = tuple(scale * metric[index] - shift for metric in metrics)
+        population.tell(trial(index, moved[0], parents, values=tuple(moved), objectives=objectives))
     return population
 
 
@@ -54,22 +58,27 @@ def test_shifting_and_scaling_all_scores_changes_no_draw(name, values):
     assert asked(plain, 2, 10) == asked(moved, 2, 10)
 
 
-def test_scaling_by_numbers_that_round_changes_no_draw(create):
-    values = np.random.default_rng(5).normal(size=200)
-    plain, moved = told(create(), values), told(create(), values, 0.1234567, 1e4 / 3)
+@pytest.mark.parametrize("metrics", [0, 1, 3])
+def test_scaling_by_numbers_that_round_changes_no_draw(create, metrics):
+    values, *others = np.random.default_rng(5).normal(size=(1 + metrics, 200))
+    plain = told(create(), values, metrics=others)
+    moved = told(create(), values, 0.1234567, 1e4 / 3, others)
     assert asked(plain, 2, 300) == asked(moved, 2, 300)
 
 
-def test_what_did_not_score_never_breeds(create):
-    population = told(create(), [1.0, 2.0])
+@pytest.mark.parametrize("metrics", [[], [[2.0, 1.0]]])
+def test_what_did_not_score_never_breeds(create, metrics):
+    population = told(create(), [1.0, 2.0], metrics=metrics)
     for index, verdict in enumerate(["failed", "duplicate", "refused", "no_child"], start=2):
         population.tell(trial(index, None, ("0-abcdef",), verdict))
     assert {name for ids in asked(population, 2) for name in ids} <= {"0-abcdef", "1-abcdef"}
 
 
-def test_asking_is_cheap_at_twenty_thousand_trials(create):
+@pytest.mark.parametrize("metrics", [0, 3])
+def test_asking_is_cheap_at_twenty_thousand_trials(create, metrics):
     population = create()
-    told(population, np.random.default_rng(0).normal(size=20_000))
+    values, *others = np.random.default_rng(0).normal(size=(1 + metrics, 20_000))
+    told(population, values, metrics=others)
     import time
 
     started = time.process_time()
@@ -116,8 +125,52 @@ def test_the_second_parent_is_another_one_and_mostly_good():
     assert 44 < np.mean(ranks) < 52  # the best of three of 0..63: 47
 
 
-def test_a_lone_variant_is_both_parents():
-    assert asked(told(Elite(), [1.0]), 2, 1) == [("0-abcdef", "0-abcdef")]
+def test_a_lone_variant_is_both_parents(create):
+    assert set(asked(told(create(), [1.0]), 2, 20)) == {("0-abcdef", "0-abcdef")}
+
+
+def test_the_front_breeds_what_the_elite_has_lost():
+    """A thousand are faster than the seed and wrong; a few are a little faster and right."""
+    rng = np.random.default_rng(1)
+    right = {0: 0.0, 17: 0.05, 400: 0.1}  # trial -> how fast
+    speeds = [right.get(n, 1 + rng.random()) for n in range(1000)]
+    accuracy = [0.9 if n in right else 0.5 * rng.random() for n in range(1000)]
+    best = f"{max(right)}-abcdef"
+    elite, pareto = (told(each, speeds, metrics=[accuracy]) for each in (Elite(), Pareto()))
+    assert best not in {name for ids in asked(elite, 2, 2000) for name in ids}
+    firsts = Counter(ids[0] for ids in asked(pareto, 1, 2000))
+    names = pareto.front()
+    assert best in names and "17-abcdef" not in names  # slower than another that is as right
+    shares = np.array([1 / (1 + 2 * (int(name.partition("-")[0]) < 500)) for name in names])
+    expected = SHARE * 2000 * shares[names.index(best)] / shares.sum()
+    assert abs(firsts[best] - expected) < 4 * np.sqrt(expected)
+    assert {ids[0] for ids in asked(pareto, 1, 2000)} > set(names)  # the elite breeds, too
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 6).map(float)] * 3), min_size=1, max_size=40))
+def test_the_front_is_kept_as_trials_come(points):
+    pareto = Pareto()
+    for index, (value, *objectives) in enumerate(points):
+        pareto.tell(trial(index, value, objectives=tuple(objectives)))
+    assert sorted(pareto.front()) == sorted(front({f"{n}-abcdef": point for n, point in enumerate(points)}))
+
+
+def test_a_full_front_loses_whom_others_are_close_to():
+    """A chain of 40 points that dominate nobody: the ends stay, and no gap between the others is wide."""
+    pareto, chain = Pareto(size=8), np.random.default_rng(2).permutation(40)
+    for index, x in enumerate(chain.tolist()):
+        pareto.tell(trial(index, float(x), objectives=(float(-x),)))
+    kept = sorted(int(chain[int(name.partition("-")[0])]) for name in pareto.front())
+    assert len(kept) == 8 and (kept[0], kept[-1]) == (0, 39)
+    assert max(np.diff(kept)) <= 12
+
+
+def test_without_constraints_whoever_is_the_best_on_some_case_breeds():
+    pareto = Pareto(size=2)
+    scores = [(0.0, 0.0, 9.0), (5.0, 5.0, 0.0), (6.0, 4.0, 1.0), (7.0, 3.0, 2.0), (7.0, 2.0, 2.5)]
+    for index, values in enumerate(scores):
+        pareto.tell(trial(index, sum(values) / 3, values=values))
+    assert sorted(pareto.front()) == ["0-abcdef", "1-abcdef", "3-abcdef"]  # the fifth is only as good
 
 
 def test_baselines_breed_from_the_seed_the_best_or_anyone():

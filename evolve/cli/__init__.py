@@ -127,7 +127,11 @@ def run(
     ] = None,
     operators: Annotated[str | None, typer.Option(help="Names, joined by commas.", metavar="A,B")] = None,
     population: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who breeds: a name or a dotted path.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Who breeds: elite; pareto, the default where constraints are declared; or a dotted path.",
+        ),
     ] = None,
     sandbox: Sandbox = "auto",
     runtime: Runtime = None,

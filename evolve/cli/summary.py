@@ -12,8 +12,7 @@ from evolve.cli.evidence import claimed, gain_text, reading_of
 from evolve.cli.screen import Facts, dollars, duration, number, one_line, with_interval
 from evolve.cli.story import Story
 from evolve.types import Event, Json
-from fitness.constraints import constraints_of
-from fitness.front import front
+from populations.pareto import front
 
 FRONT = 6  # of its variants are shown, the best scores first
 
@@ -118,12 +117,12 @@ def _leader(result: Mapping[str, Json]) -> list[tuple[str, Text | str]]:
 
 def _front(story: Story) -> Iterator[tuple[str, Text | str]]:
     """What else could be had, where there are several objectives: not proven, search scores all of it."""
-    constraints = constraints_of(story.start)
-    names, points = [each.metric for each in constraints], {}
-    for id, trial in story.history.variants.items():
-        metrics = trial.evaluation.metrics if trial.evaluation else {}
-        if constraints and trial.value is not None and all(name in metrics for name in names):
-            points[id] = (trial.value, *(each.sign * metrics[each.metric] for each in constraints))
+    constraints = story.history.constraints
+    points = {
+        id: (trial.value, *trial.objectives)
+        for id, trial in story.history.variants.items()
+        if trial.value is not None and trial.objectives
+    }
     for n, id in enumerate(front(points)[:FRONT]):
         values = [
             number(story.score(id)),
