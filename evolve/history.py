@@ -25,6 +25,8 @@ def evaluation_record(evaluation: Evaluation) -> dict[str, Json]:
         record["feedback"] = evaluation.feedback
     if evaluation.constrained:
         record["constrained"] = {metric: list(values) for metric, values in evaluation.constrained.items()}
+    if evaluation.fingerprint:
+        record["fingerprint"] = evaluation.fingerprint
     if evaluation.busy:
         record["busy"] = evaluation.busy
     if evaluation.survived:
@@ -61,6 +63,7 @@ def evaluation_of(measured: Mapping[str, Json]) -> Evaluation | None:
         seconds,
         metrics,
         feedback,
+        fingerprint=measured.get("fingerprint", ""),
         constrained=constrained,
         survived=survived,
         busy=measured.get("busy", 0.0),

@@ -405,6 +405,8 @@ class Search:
             measured["failures"] = failures
         if constrained:
             measured["constrained"] = constrained
+        if batch.identical:
+            measured["fingerprints"] = {side: each.fingerprint for side, each in duel.sides()}
         self.append("duel_batch", decision, measured, variant=batch.challenger)
 
     # ------------------------------------------------------------------------------ written, then told

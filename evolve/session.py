@@ -22,11 +22,12 @@ from evolve.operators.territory import Territory
 from evolve.options import RunOptions
 from evolve.place import find_place
 from evolve.result import summary, totals
-from evolve.start import Session, begin, inspect_seed
+from evolve.start import Session, begin, inspect_seed, reading_of
 from evolve.stopping import STOPPED, Stop
 from evolve.types import BadInput, Executor, Gate, Json, Listener
 from fitness.gate import DuelGate, OpenGate
 from fitness.problem import Problem
+from fitness.simplicity import weighs
 from populations import create as create_population
 from populations.ledger import GitLedger
 
@@ -77,7 +78,7 @@ def play(
             budget=session.budget,
             search_cases=session.search_cases,
             artifact=problem.claim == "artifact",
-            sized=problem.margin > 0,
+            sized=weighs(reading_of(problem)[0], ledger.event(0).measured["repeatable"]),
             in_turn=problem.resource is not None,
             session=None if new else session.measured(),
             landing=landing,

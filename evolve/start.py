@@ -18,7 +18,7 @@ from evolve.types import SCHEMA, CaseKey, Evaluation, Event, Executor, Job, Json
 from fitness.check import require_scores
 from fitness.presets import PRESETS
 from fitness.problem import Problem
-from fitness.simplicity import program_size
+from fitness.simplicity import program_size, weighs
 from fitness.statistics import Reading, choose_n_max, choose_reading
 from populations.ledger import GitLedger
 from populations.trees import tree_id, variant_id
@@ -179,7 +179,8 @@ def _seed_trial(ledger: GitLedger, session: Session, inspected: Inspected) -> No
     }
     answers = inspected.evaluation.answers
     files = {"answer": answers[0]} if answers and answers[0] is not None else None
-    sized = {"size": program_size(problem.seed_files)} if problem.margin > 0 else {}
+    weighed = weighs(reading_of(problem)[0], inspected.repeatable)
+    sized = {"size": program_size(problem.seed_files)} if weighed else {}
     ledger.append(
         "trial",
         decision,

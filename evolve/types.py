@@ -204,6 +204,7 @@ class Evaluation:
     metrics: Mapping[str, float] = field(default_factory=dict)  # means over the cases that have them
     feedback: str = ""  # what the evaluator says to a mutator
     answers: tuple[bytes | None, ...] = ()  # encoded, only where the job asked to keep them
+    fingerprint: str = ""  # hash of all encoded answers in order; empty where a case has none, or not known
     constrained: Mapping[str, tuple[float, ...]] = field(default_factory=dict)  # metric -> raw, a case each
     rival: Evaluation | None = None  # of the job's second program, if it had one
     survived: tuple[str, ...] = ()  # what the machinery failed with, before another worker did it
@@ -512,6 +513,7 @@ class Batch:
     champion: str
     reference: str | None = None  # whose metrics constrain the challenger's, where it is not the champion
     known: tuple[float, ...] | None = None  # raw champion scores where they need no second run
+    identical: bool = False  # whether both answer alike is asked: record the fingerprints
 
 
 class Gate(Protocol):

@@ -24,6 +24,7 @@ class Candidate:
     value: float  # their mean
     constrained: Mapping[str, Sequence[float]] = field(default_factory=dict)  # metric -> raw, a value a case
     size: int = 0  # of the program; 0: not known, as it does not matter in this run
+    fingerprint: str = ""  # of its answers; "": not known, or a case failed
 
     @property
     def order(self) -> tuple[float, int]:
@@ -47,7 +48,15 @@ class Candidates:
         scores = np.asarray(raw, float)
         constrained, size = trial.measured.get("constrained", {}), trial.measured.get("size", 0)
         value = sign * mean(scores)
-        candidate = Candidate(id, trial.decision["trial"], sign * scores, value, constrained, size)
+        candidate = Candidate(
+            id,
+            trial.decision["trial"],
+            sign * scores,
+            value,
+            constrained,
+            size,
+            trial.measured.get("fingerprint", ""),
+        )
         self.by_id[id] = candidate
         place = (candidate.value, -candidate.trial, id)
         if len(self._elite) < ELITE:

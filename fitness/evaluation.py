@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
@@ -72,7 +73,10 @@ class ProblemFitness:
             self._judged(case, outcome, calls, position)
             for position, (case, outcome) in enumerate(zip(cases, outcomes, strict=True))
         ]
-        return self._evaluation(judged, outcomes, job.keep_answers)
+        evaluation = self._evaluation(judged, outcomes, job.keep_answers)
+        if any(evaluation.failures):
+            return evaluation
+        return replace(evaluation, fingerprint=_fingerprint(outcomes))
 
     def _in_turn(self, job: Job) -> Evaluation:
         """Each run a job of the sandbox of its own, so that what it uses is known exactly.
@@ -296,6 +300,15 @@ class _Calls:
             except ValueError as error:
                 raise EvaluatorError(f"evaluate.py: handlers raised ValueError: {error}") from error
         return self._made[position]
+
+
+def _fingerprint(outcomes: Sequence[Outcome]) -> str:
+    """Of all answers in order: equal where every one of them is, byte for byte as it was encoded."""
+    state = hashlib.blake2b(digest_size=16)
+    for outcome in outcomes:
+        answer = outcome.answer or b""
+        state.update(len(answer).to_bytes(8, "big") + answer)
+    return state.hexdigest()
 
 
 # ------------------------------------------------------------------------------------ what `score` said

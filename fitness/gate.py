@@ -19,6 +19,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from fitness.candidates import Candidate, Candidates
 from fitness.constraints import Constrained, Constraint, constraints_of
 from fitness.intervals import Interval, mean_interval
 from fitness.intervals import sealed_claim as sealed_claim
-from fitness.simplicity import Simplicity
+from fitness.simplicity import Simplicity, same_answers
 from fitness.statistics import Duel, Reading, optimistic_gain, smallest_provable_gain
 from fitness.statistics import choose_n_max as choose_n_max
 
@@ -42,6 +43,13 @@ def nonce_of(start_decision: Mapping[str, Json]) -> str:
     """The run's nonce: SHA-256 of the canonical JSON of what the start decided."""
     text = json.dumps(start_decision, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def draws_of(opening: Mapping[str, Json], phase: str, identical: bool) -> tuple[object, ...]:
+    """What names the draws of a duel: shared by all against a champion, or this duel's own."""
+    if phase == "check":
+        return "check", opening["duel"]
+    return ("same", opening["duel"]) if identical else ("gate", opening["champion"])
 
 
 def draw(nonce: str, *names: object) -> int:
@@ -62,10 +70,16 @@ class Contest:
     simpler: bool = False  # non-inferiority, of a smaller challenger, against the last better champion
     received: int = 0  # pairs in the duel phase, those after the decision included
     checks: list[float] = field(default_factory=list)  # oriented differences of the check pairs
+    differs: bool = False  # a check pair was not answered alike, where that was promised
     promotion: int | None = None
     demoted: bool = False
     verdict: str | None = None  # as closed
     retries: dict[str, int] = field(default_factory=lambda: {"challenger": 0, "champion": 0})
+
+    @property
+    def identical(self) -> bool:
+        """Whether it is about the same answers, and no score."""
+        return self.duel.reading.kind == "identical"
 
     @property
     def outcome(self) -> str | None:
@@ -100,6 +114,8 @@ class Contest:
     @property
     def undone(self) -> bool:
         """Whether the check pairs refute what was proven."""
+        if self.identical:
+            return self.differs
         interval = self.gain_interval
         return interval is not None and interval[1] < min(self.duel.reading.margin, 0.0)
 
@@ -197,7 +213,7 @@ class DuelGate(OpenGate):
         self._under_way: dict[int, int] = {}  # duel -> case runs of the batch that was asked for
         self._met: dict[object, dict[str, str]] = {}  # behaviour -> champion -> how their duel ended
         self.constraints: tuple[Constraint, ...] = ()
-        self.simplicity = Simplicity(self.reading)
+        self.simplicity = Simplicity(self.reading, repeatable=False)
         self._simpler: set[str] = set()  # champions that were promoted for being simpler
         self._level = 0.0  # of the next duel, when somebody was last asked for
         self._queue: list[tuple[tuple[float, int], str]] = []  # heap of those that may challenge
@@ -237,7 +253,7 @@ class DuelGate(OpenGate):
         decision, measured = event.decision, event.measured
         self.nonce = nonce_of(decision)
         self.margin = self.reading.margin
-        self.simplicity = Simplicity(self.reading)
+        self.simplicity = Simplicity(self.reading, measured["repeatable"])
         self.account = Account(**decision["account"])
         self.n_max, self.batch = measured["n_max"], measured["batch"]
         self.constraints = constraints_of(decision)
@@ -265,7 +281,9 @@ class DuelGate(OpenGate):
         decision, simpler = event.decision, event.decision.get("simpler", False)
         reading = self.simplicity.reading if simpler else self.reading
         duel = Duel(reading, decision["level"], self.n_max)
-        constrained = Constrained(self.constraints, decision["level"], self.n_max)
+        # the same answers are as good in everything
+        constraints = () if reading.kind == "identical" else self.constraints
+        constrained = Constrained(constraints, decision["level"], self.n_max)
         contest = Contest(
             decision["duel"], decision["challenger"], decision["champion"], duel, constrained, simpler
         )
@@ -287,9 +305,13 @@ class DuelGate(OpenGate):
         if contest.verdict is not None:
             return  # it was under way when its duel was overtaken
         pairs = list(zip(measured["challenger"], measured["champion"], strict=True))
+        same = not contest.identical or same_answers(measured)
         if decision["phase"] == "check":
             contest.checks += [self.reading.difference(self.sign * a, self.sign * b) for a, b in pairs]
+            contest.differs |= not same or (contest.identical and any(a != b for a, b in pairs))
             return
+        if not same:
+            contest.duel.give_up()
         contest.received += len(pairs)
         failures = measured.get("failures", {})
         failed, excused = failures.get("challenger", {}), failures.get("champion", {})
@@ -301,7 +323,7 @@ class DuelGate(OpenGate):
             contest.duel.add(self.sign * challenger, self.sign * champion)
             if self.reading.ratio and str(n) in failed and str(n) not in excused:
                 contest.duel.give_up()  # a clipped ratio prices failures low: none buys speed
-        if self.repeatable:
+        if self.repeatable and not contest.identical:
             self._know(contest.champion, decision["first"], event)
 
     def _know(self, champion: str, first: int, event: Event) -> None:
@@ -402,6 +424,8 @@ class DuelGate(OpenGate):
         }
         if simpler:
             decision["simpler"] = True
+            if self.simplicity.reading.kind == "identical":
+                decision["identical"] = True
         return Decision("duel_open", decision, {}, challenger)
 
     def _overtaken(self, contest: Contest) -> bool:
@@ -417,6 +441,8 @@ class DuelGate(OpenGate):
             if self._overtaken(contest):
                 return self._closing(contest, "overtaken")
             if contest.outcome == "promoted":
+                if contest.simpler and any(self._undecided(each) for each in self.open):
+                    return None  # it would overtake them, and their levels would be lost
                 promotion = self._promotion(contest.challenger, contest.number, contest.n, contest.evidence)
                 if contest.simpler:
                     promotion = promotion._replace(decision={**promotion.decision, "simpler": True})
@@ -432,6 +458,11 @@ class DuelGate(OpenGate):
             }
             return Decision("demotion", decision, {}, contest.challenger)
         return self._closing(contest, "undone" if contest.undone else "promoted")
+
+    def _undecided(self, contest: Contest) -> bool:
+        """Whether it may still prove somebody better than the champion."""
+        unproven = contest.promotion is None and contest.outcome in (None, "promoted")
+        return unproven and not contest.simpler
 
     def _closing(self, contest: Contest, verdict: str) -> Decision:
         decision = {"duel": contest.number, "verdict": verdict, "n": contest.n}
@@ -480,29 +511,28 @@ class DuelGate(OpenGate):
         return None
 
     def _next_batch(self, contest: Contest) -> Batch:
-        count = min(self.batch, contest.wants)
-        if contest.promotion is not None:
-            first = len(contest.checks)
-            names: tuple[object, ...] = "check", contest.number
-            known = None
-        else:
-            first = contest.received
-            names = "gate", contest.champion
+        count, known = min(self.batch, contest.wants), None
+        phase: Literal["duel", "check"] = "duel" if contest.promotion is None else "check"
+        opening = {"duel": contest.number, "champion": contest.champion}
+        names = draws_of(opening, phase, contest.identical)
+        first = contest.received if phase == "duel" else len(contest.checks)
+        if phase == "duel" and not contest.identical:
             drawn = self.known.get(contest.champion, [])[first : first + count]
             known = tuple(drawn) or None
             count = len(drawn) or count  # all of a batch is known, or nothing
         seed = self.line[0]
-        apart = self.constraints and contest.promotion is None and contest.champion != seed
+        apart = contest.constrained.duels and phase == "duel" and contest.champion != seed
         split: Split = "gate" if contest.promotion is None else "check"
         return Batch(
             duel=contest.number,
-            phase="duel" if contest.promotion is None else "check",
+            phase=phase,
             first=first,
             cases=tuple(CaseKey(split, draw(self.nonce, *names, first + i)) for i in range(count)),
             challenger=contest.challenger,
             champion=contest.champion,
             reference=seed if apart else None,
             known=known,
+            identical=contest.identical,
         )
 
     # ------------------------------------------------------------------------------------------ telling
@@ -530,16 +560,20 @@ class DuelGate(OpenGate):
         contest = self.contests[duel]
         retries, interval = contest.retries, contest.gain_interval
         uneven = abs(retries["challenger"] - retries["champion"])
+        names = "/".join(
+            map(str, draws_of({"duel": duel, "champion": contest.champion}, "duel", contest.identical))
+        )
+        held = [each.says for each in self.constraints if each.metric in contest.constrained.duels]
         return {
             "duel": duel,
             "challenger": contest.challenger,
             "champion": contest.champion,
-            "claim": ("simpler, and " if contest.simpler else "") + contest.duel.reading.says,
-            "constraints": [each.says for each in self.constraints],
+            "claim": ("simpler, and " if contest.simpler else "") + contest.duel.says,
+            "constraints": held,
             "level": contest.duel.level,
             "pairs": contest.n,
             **contest.evidence,
-            "draws": [f"gate/{contest.champion}/0", f"gate/{contest.champion}/{contest.n - 1}"],
+            "draws": [f"{names}/0", f"{names}/{contest.n - 1}"],
             "verdict": contest.verdict,
             "check_pairs": len(contest.checks),
             "duel_gain": float(np.mean(contest.checks)) if contest.checks else None,

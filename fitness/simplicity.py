@@ -1,17 +1,20 @@
 """Smaller programs that are not worse: whom the gate lets replace a champion for being simpler.
 
-Only where the problem declares a margin. A smaller program duels the last champion that was promoted for
-being *better*, whoever reigns now, and must be proven not worse than it by more than the margin: so a chain
-of ever simpler ones cannot slide down by a margin each.
+A smaller program duels the last champion that was promoted for being *better*, whoever reigns now: so a
+chain of ever simpler ones cannot slide down by a margin each. Where the problem declares a margin, it must be
+proven not worse by more than that. Without one, no number of equal scores proves equal means; then only a
+program counts that gives the same answers, byte for byte, on every search case and every draw of its duel.
 """
 
 from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from evolve.types import Files
+import numpy as np
+
+from evolve.types import Files, Json
 from fitness.candidates import Candidate
 from fitness.statistics import Reading, optimistic_gain, smallest_provable_gain
 
@@ -36,9 +39,10 @@ def program_size(files: Files) -> int:
 class Simplicity:
     """The smaller candidates of a run, and which of them have had their duel. Pure."""
 
-    def __init__(self, reading: Reading) -> None:
-        self.wanted = reading.margin > 0 and reading.kind != "exact"
-        self.reading = reading.not_worse if self.wanted else reading
+    def __init__(self, reading: Reading, repeatable: bool) -> None:
+        """`repeatable`: a program scores the same again on the same case, so that answers can be compared."""
+        self.wanted = weighs(reading, repeatable)
+        self.reading = reading.simpler if self.wanted else reading
         self.duels = 0  # opened
         self._met: set[tuple[str, str]] = set()  # (challenger, better champion) that have met
         self._queue: list[tuple[int, int, str]] = []  # heap: the smallest first, the older one among equals
@@ -49,8 +53,12 @@ class Simplicity:
         """Queue a candidate that is smaller than the champion, and may be proven not worse than `better`."""
         if not self.wanted or not _is_smaller(candidate, champion):
             return
-        hope = optimistic_gain(self.reading, candidate.scores, better.scores)
-        if hope is None or hope >= smallest_provable_gain(self.reading, level, n_max):
+        if self.reading.kind == "identical":
+            hopeful = _answers_alike(candidate, better)
+        else:
+            hope = optimistic_gain(self.reading, candidate.scores, better.scores)
+            hopeful = hope is None or hope >= smallest_provable_gain(self.reading, level, n_max)
+        if hopeful:
             heapq.heappush(self._queue, (candidate.size, candidate.trial, candidate.id))
 
     def clear(self) -> None:
@@ -73,6 +81,24 @@ class Simplicity:
         """Their duel is open: there will be no other one."""
         self.duels += 1
         self._met.add((challenger, better))
+
+
+def weighs(reading: Reading, repeatable: bool) -> bool:
+    """Whether a run asks how large its programs are."""
+    return reading.kind != "exact" and (reading.margin > 0 or repeatable)
+
+
+def same_answers(batch: Mapping[str, Json]) -> bool:
+    """Whether both sides of a recorded batch gave the same answers; scores are compared elsewhere."""
+    mine, theirs = (batch.get("fingerprints", {}).get(side) for side in ("challenger", "champion"))
+    metrics = batch.get("constrained", {})
+    return bool(mine) and mine == theirs and metrics.get("challenger") == metrics.get("champion")
+
+
+def _answers_alike(one: Candidate, other: Candidate) -> bool:
+    """On the search cases; equal scores too, as those may hang on what else a program asked for."""
+    same = one.fingerprint != "" and one.fingerprint == other.fingerprint
+    return same and np.array_equal(one.scores, other.scores) and one.constrained == other.constrained
 
 
 def _is_smaller(one: Candidate, other: Candidate) -> bool:

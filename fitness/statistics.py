@@ -28,6 +28,7 @@ from evolve.types import BadInput, Claim, Json
 from fitness.presets import STANDARD, Preset
 
 BETS = (0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
+MOST_IDENTICAL = 200  # pairs of a duel for identity: more would prove the same of a rarer difference
 OPTIMISM = 1.64  # standard errors granted to a challenger before it is given up
 FIRST_LOOK, LOOK_EVERY = 12, 4  # pairs; when futility is asked: any stop is valid, rarer ones guard power
 FACTOR = math.log(2)  # at which log ratios are clipped where the problem says nothing else
@@ -43,15 +44,22 @@ class Reading:
     `bounded`, `pass_fail`: D lies in +-span (clipped to it where `clipped`); H0: E[D] <= margin.
     `signed_rank`: no range known; H0: D - margin is symmetric about a point <= 0.
     `exact`: no draws at all, the answer itself is the result.
+    `identical`: H0: a share of 1 - level^(1/n_max) of the draws, or more, is answered differently. One such
+    draw ends the duel; of the scores, only their being equal counts.
     """
 
-    kind: Literal["bounded", "pass_fail", "signed_rank", "exact"]
+    kind: Literal["bounded", "pass_fail", "signed_rank", "exact", "identical"]
     span: float = 1.0  # in the unit of D; ignored by signed_rank and exact
     margin: float = 0.0  # in the unit of D, > 0: more than this is asked; < 0: non-inferiority
     clipped: bool = False
     ratio: bool = (
         False  # D is the logarithm of the scores' ratio; else their difference, in the problem's unit
     )
+
+    @property
+    def simpler(self) -> Reading:
+        """Of a smaller program's duel: not worse by the margin or more; without one, the same answers."""
+        return self.not_worse if self.margin > 0 else replace(self, kind="identical")
 
     @property
     def not_worse(self) -> Reading:
@@ -66,6 +74,8 @@ class Reading:
             return f"not worse by more than {most}: {replace(self, margin=0.0).says.removeprefix('better ')}"
         if self.kind == "exact":
             return "this answer scores more, exactly"
+        if self.kind == "identical":
+            return "the same answers, on every search case and on every draw of the duel"
         if self.kind == "signed_rank":
             return "typically better (sign-symmetric)"
         if self.kind == "pass_fail":
@@ -166,10 +176,14 @@ class Duel:
     """
 
     def __init__(self, reading: Reading, level: float, n_max: int) -> None:
-        self.reading, self.level, self.n_max = reading, level, n_max
+        self.reading, self.level = reading, level
+        self.n_max = min(n_max, MOST_IDENTICAL) if reading.kind == "identical" else n_max
         self.n = 0
         self.verdict: Verdict | None = None
         self._bets = bets_for(level, n_max)
+        if reading.kind == "identical":
+            # n_max equal pairs reach 1/level, and no fewer; a hair more, for what multiplying rounds off
+            self._bets = ((1 + 1e-9) * level ** (-1 / self.n_max) - 1,)
         # products: E stays below 1/level, they cannot overflow
         self._wealth = [1.0 / len(self._bets)] * len(self._bets)
         self._total = self._squares = 0.0
@@ -183,6 +197,15 @@ class Duel:
         """Logarithm of the e-value after `n` pairs."""
         return math.log(sum(self._wealth))
 
+    @property
+    def says(self) -> str:
+        """What a promotion claims, in words; for `identical` with the share of draws that it rules out."""
+        if self.reading.kind != "identical":
+            return self.reading.says
+        return (
+            f"{self.reading.says}: another one on fewer than {1 - self.level ** (1 / self.n_max):.1%} of all"
+        )
+
     def give_up(self) -> None:
         """End it without a promotion, whatever the pairs said: any stop is valid."""
         self.verdict = self.verdict or "futile"
@@ -192,6 +215,9 @@ class Duel:
 
         O(log n) comparisons. Raises ValueError for a difference that is not finite or outside the range.
         """
+        if self.verdict is None and self.reading.kind == "identical" and challenger != champion:
+            self.n += 1
+            self.verdict = "futile"  # its e-value is 0 from here on; `log_e` stays what the others made
         if self.verdict is None:
             g = self._step(self.reading.difference(challenger, champion))
             self.n += 1
@@ -204,13 +230,15 @@ class Duel:
                 self.verdict = "promoted"
             elif self.n >= self.n_max:
                 self.verdict = "budget"
-            elif self.n >= FIRST_LOOK and self.n % LOOK_EVERY == 0 and self._futile():
+            elif self._looks() and self._futile():
                 self.verdict = "futile"
         return self.verdict
 
     def _step(self, difference: float) -> float:
         if not math.isfinite(difference):
             raise ValueError(f"difference: expected a finite number, got {difference}")
+        if self.reading.kind == "identical":
+            return 1.0
         if self.reading.kind == "signed_rank":
             excess = difference - self.reading.margin
             size = abs(excess)
@@ -225,6 +253,10 @@ class Duel:
         elif abs(difference) > span * (1 + 1e-9):
             raise ValueError(f"difference: expected within +-{span:g}, got {difference:g}")
         return max((difference - self.reading.margin) / self._scale, -1.0)
+
+    def _looks(self) -> bool:
+        """Whether futility is asked now; equal pairs are on their way to the end of their duel."""
+        return self.reading.kind != "identical" and self.n >= FIRST_LOOK and self.n % LOOK_EVERY == 0
 
     def _futile(self) -> bool:
         """Whether even an optimistic mean could not finish with the pairs left. Any stop is valid."""

@@ -234,18 +234,24 @@ class _Review:
             return
         checking = contest.promotion is not None
         first = len(contest.checks) if checking else contest.received
-        most = CHECK_PAIRS if checking else gate.n_max
+        most = CHECK_PAIRS if checking else contest.duel.n_max
+        known: list[float] = []
         self._expect("phase", "check" if checking else "duel", decision["phase"])
         self._expect("first draw", first, decision["first"])
         if not 0 < decision["count"] <= most - first:
             self._report("count", f"1 to {most - first} pairs", str(decision["count"]))
-        if not checking:
+        if contest.identical:
+            known_sides = sorted(side for side, found in measured.get("fingerprints", {}).items() if found)
+            failed = measured.get("failures", {})
+            due = sorted(side for side in ("challenger", "champion") if side not in failed)
+            self._expect("fingerprints of", due, known_sides)
+        elif not checking:
             # champion scores that were known when the batch was asked for are those known ones
             known = gate.known.get(contest.champion, [])[first : first + decision["count"]]
             if measured["ran"] >= 2 * decision["count"]:
                 known = known[: max(self.drawn.get(contest.number, 0) - first, 0)]
             self._expect("champion scores on known draws", known, measured["champion"][: len(known)])
-        if measured["ran"] < 2 * decision["count"] and (checking or len(known) < decision["count"]):
+        if measured["ran"] < 2 * decision["count"] and len(known) < decision["count"]:
             self._report(
                 "ran", "both sides run", f"{measured['ran']} case runs for {decision['count']} pairs"
             )

@@ -113,6 +113,7 @@ def pack_evaluation(evaluation: Evaluation) -> Json:
         "metrics": dict(evaluation.metrics),
         "feedback": evaluation.feedback,
         "answers": [None if answer is None else _text(answer) for answer in evaluation.answers],
+        "fingerprint": evaluation.fingerprint,
         "constrained": dict(evaluation.constrained),
         "rival": None if evaluation.rival is None else pack_evaluation(evaluation.rival),
     }
@@ -127,6 +128,7 @@ def unpack_evaluation(packed: Json) -> Evaluation:
         metrics=packed["metrics"],
         feedback=packed["feedback"],
         answers=tuple(None if answer is None else _bytes(answer) for answer in packed["answers"]),
+        fingerprint=packed["fingerprint"],
         constrained={metric: tuple(values) for metric, values in packed["constrained"].items()},
         rival=None if packed["rival"] is None else unpack_evaluation(packed["rival"]),
     )

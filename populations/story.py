@@ -74,14 +74,21 @@ def evidence(event: Event, duel: Mapping[str, Json], promotion: Mapping[str, Jso
         if log_e is None
         else f"exp({log_e:.6g})" + (f" = {math.exp(log_e):.4g}" if log_e < 700 else ""),
         "Level": duel.get("level"),
-        "Draws": f"gate/{duel['champion']}" if duel else None,
+        "Draws": f"same/{duel['duel']}"
+        if duel.get("identical")
+        else f"gate/{duel['champion']}"
+        if duel
+        else None,
         "Duel-Gain": event.measured.get("duel_gain"),
         "Duel-Gain-Interval": event.measured.get("duel_gain_interval"),
     }
     title = f"{promotion['variant']} is better than {promotion['champion']}"
     if promotion.get("simpler"):
-        title = f"{promotion['variant']} is simpler than {promotion['champion']}, and not worse than "
-        title += f"{duel['champion']} by more than the margin"
+        title = f"{promotion['variant']} is simpler than {promotion['champion']}, and "
+        if duel.get("identical"):
+            title += f"gives the same answers as {duel['champion']}"
+        else:
+            title += f"not worse than {duel['champion']} by more than the margin"
     return (
         title
         + "\n\n"

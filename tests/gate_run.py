@@ -43,7 +43,9 @@ class Run:
         size: Callable[[str], int] | None = None,
         constraints: Sequence[Constraint] = (),
         metrics: Mapping[str, Score] | None = None,
+        answer: Callable[[str, CaseKey], object] | None = None,
     ) -> None:
+        self.answer = answer
         self.metrics = metrics or {}
         self.size = size
         self.score, self.search_cases, self.runs = score, search_cases, 0
@@ -108,9 +110,19 @@ class Run:
         if self.metrics:
             cases = [CaseKey("search", i) for i in range(self.search_cases)]
             sized["constrained"] = self.constrained(variant, cases)
+        if self.answer:
+            sized["fingerprint"] = self.fingerprint(
+                variant, [CaseKey("search", i) for i in range(self.search_cases)]
+            )
         self.append("trial", decision, {"scores": scores, **sized}, variant)
         self.drain()
         return variant
+
+    def fingerprint(self, variant: str, cases: Sequence[CaseKey]) -> str:
+        """Of a variant's answers."""
+        return hashlib.sha256(
+            repr([self.answer and self.answer(variant, case) for case in cases]).encode()
+        ).hexdigest()
 
     def constrained(self, variant: str, cases: Sequence[CaseKey]) -> dict[str, list[float]]:
         """The other metrics of a variant on some cases."""
@@ -134,6 +146,9 @@ class Run:
             sides = {"challenger": batch.challenger, "champion": batch.champion}
             sides |= {"reference": batch.reference} if batch.reference else {}
             measured["constrained"] = {side: self.constrained(id, batch.cases) for side, id in sides.items()}
+        if batch.identical and self.answer:
+            sides = {"challenger": batch.challenger, "champion": batch.champion}
+            measured["fingerprints"] = {side: self.fingerprint(id, batch.cases) for side, id in sides.items()}
         self.append(
             "duel_batch",
             {"duel": batch.duel, "phase": batch.phase, "first": batch.first, "count": len(batch.cases)},

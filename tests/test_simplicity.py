@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +15,15 @@ from noisy import Planted, noisy_score, play, quality, write_problem
 from scipy.stats import binom
 
 from evolve.cli import main
-from evolve.types import CaseKey, Event
+from evolve.doubles import InlineExecutor
+from evolve.run import RunOptions, run
+from evolve.types import CaseKey, Event, Proposal
 from fitness.account import Account
+from fitness.doubles import TrustedSandbox, number_problem
+from fitness.evaluation import ProblemFitness
+from fitness.problem import load
 from fitness.simplicity import SHARE, program_size
-from fitness.statistics import Duel, Reading
+from fitness.statistics import MOST_IDENTICAL, Duel, Reading
 from fitness.verify import verify
 from populations.ledger import GitLedger
 
@@ -68,13 +75,160 @@ def test_a_smaller_program_that_is_worse_and_a_larger_one_that_is_as_good_do_not
         assert played(gains, sizes, 30).count("promotion") == 0
 
 
-def test_without_a_margin_nothing_is_simpler() -> None:
-    run = Run(lambda variant, case, count: 0.5, size=lambda variant: 10 if variant == "1-child" else 100)
-    for _ in range(20):
+def number(variant: str) -> int:
+    return int(variant.split("-")[0])
+
+
+def answering(
+    others: dict[int, Callable[[CaseKey], bool]], n_max: int = 300, trials: int = 12, **settings
+) -> Run:
+    """A run without a margin. Trial 2 is smaller; `others` says where a trial gives an answer of its own."""
+
+    def answer(variant: str, case: CaseKey) -> object:
+        return number(variant) if others.get(number(variant), lambda case: False)(case) else "the same"
+
+    settings = {"repeatable": True, "answer": answer} | settings
+    run = Run(
+        lambda variant, case, count: 0.25 + case.seed % 100 / 200,
+        size=lambda variant: 50 if number(variant) == 2 else 100,
+        n_max=n_max,
+        **settings,
+    )
+    for _ in range(trials):
         run.trial()
-        run.duel()
+        while run.duel():
+            pass
     run.finish()
-    assert run.count("duel_open") == 0
+    assert verify(run.events) == []
+    return run
+
+
+def test_without_a_margin_only_the_same_answers_are_simpler() -> None:
+    run = answering({})
+    [promotion] = [event for event in run.events if event.kind == "promotion"]
+    assert promotion.decision["variant"] == run.gate.champion == "2-child"
+    assert promotion.decision["simpler"] is True
+    assert promotion.decision["n"] == MOST_IDENTICAL
+    [opening] = simplifying(run.events)
+    assert opening.decision["identical"] is True
+    assert opening.decision["level"] == pytest.approx(Account().level)  # on the same account
+    assert promotion.measured["log_e"] == pytest.approx(-np.log(opening.decision["level"]))
+    assert run.closes() == ["promoted"]
+    said = run.gate.evidence(1)
+    assert said["claim"].startswith("simpler, and the same answers, on every search case and on every draw")
+    assert said["claim"].endswith("another one on fewer than 3.4% of all")
+    assert said["draws"] == ["same/1/0", "same/1/199"]
+
+
+def test_a_duel_for_the_same_answers_takes_no_more_pairs_than_a_duel_may() -> None:
+    run = answering({}, n_max=40)
+    [promotion] = [event for event in run.events if event.kind == "promotion"]
+    assert promotion.decision["n"] == 40
+    assert run.gate.evidence(1)["claim"].endswith("another one on fewer than 16.1% of all")
+
+
+def test_another_answer_anywhere_is_not_the_same_whatever_it_scores() -> None:
+    """On a search case: no duel; on one draw in twenty: the duel ends; on a check pair: it is undone."""
+    assert answering({2: lambda case: case == CaseKey("search", 3)}).count("duel_open") == 0
+    rare = answering({2: lambda case: case.split == "gate" and case.seed % 20 == 0})
+    assert rare.closes() == ["futile"]
+    assert rare.count("promotion") == 0
+    late = answering({2: lambda case: case.split == "check" and case.seed % 7 == 0})
+    assert (late.closes(), late.gate.champion) == (["undone"], "0-seed")
+    assert late.count("demotion") == 1
+
+
+def test_where_scores_do_not_repeat_or_answers_are_not_known_nothing_is_the_same() -> None:
+    for settings in (
+        {"repeatable": False},
+        {"answer": None},
+        {"reading": Reading("exact"), "claim": "artifact"},
+    ):
+        assert answering({}, **settings).count("duel_open") == 0
+
+
+def test_an_answer_that_differs_on_the_claimed_share_of_draws_passes_at_most_at_the_level() -> None:
+    rng, level, runs, reading = np.random.default_rng(4), 0.05, 2000, Reading("bounded").simpler
+    share = 1 - level ** (1 / 60)
+    passed = 0
+    for _ in range(runs):
+        duel = Duel(reading, level, 60)
+        while duel.verdict is None:
+            duel.add(float(rng.random() < share), 0.0)
+        passed += duel.verdict == "promoted"
+        assert duel.verdict in ("promoted", "futile")
+    assert binom.ppf(0.001, runs, level) <= passed <= binom.ppf(0.999, runs, level)
+
+
+def test_a_simpler_one_waits_for_the_duels_that_it_would_overtake() -> None:
+    """A better challenger comes while answers are compared: the level that it spends is not lost."""
+    run = Run(
+        lambda variant, case, count: 0.3 + 0.3 * (number(variant) == 3),
+        size=lambda variant: 50 if number(variant) == 2 else 100,
+        answer=lambda variant, case: number(variant) == 3,
+        repeatable=True,
+        search_cases=250,
+    )
+    for _ in range(2):
+        run.trial()
+    assert [event.decision["challenger"] for event in simplifying(run.events)] == ["2-child"]
+    run.trial()  # the better one
+    held = []
+    while (batch := run.gate.ask(finishing=True)) is not None:
+        held.append(batch) if batch.duel == 2 else run.land(batch)
+    assert run.gate.contests[1].outcome == "promoted"
+    assert run.count("promotion") == 0
+    run.land(held[0])
+    run.finish()
+    assert [event.decision["variant"] for event in run.events if event.kind == "promotion"] == ["3-child"]
+    assert sorted(run.closes()) == ["overtaken", "promoted"]
+    assert verify(run.events) == []
+
+
+def forged(events: list[Event], kind: str, part: str, **values: object) -> list[Event]:
+    """With other values in one part of the first event of a kind; None takes a key out."""
+    at = next(event.index for event in events if event.kind == kind)
+    changed = {**getattr(events[at], part), **values}
+    kept = {key: value for key, value in changed.items() if value is not None}
+    return [*events[:at], replace(events[at], **{part: kept}), *events[at + 1 :]]
+
+
+def test_what_was_forged_into_the_same_answers_is_found() -> None:
+    honest = answering({2: lambda case: case.split == "gate" and case.seed % 40 == 0}).events
+    at = {event.kind: event.index for event in reversed(honest)}
+    [last] = [event.index for event in honest if event.kind == "duel_close"]
+    alike = {"challenger": "1" * 64, "champion": "1" * 64}
+    # whichever batch differed, and what then should have followed is missing
+    batches = [event for event in honest if event.kind == "duel_batch"]
+    made_alike = [
+        replace(event, measured={**event.measured, "fingerprints": alike}) if event in batches else event
+        for event in honest
+    ]
+    assert any(mismatch.event == last for mismatch in verify(made_alike))
+    for kind, part, values in (
+        ("duel_batch", "measured", {"fingerprints": None}),
+        ("duel_batch", "measured", {"fingerprints": {**alike, "champion": "2" * 64}}),
+        ("duel_open", "decision", {"identical": None}),
+        ("duel_open", "decision", {"simpler": None}),
+        ("duel_open", "decision", {"level": 0.05}),
+        ("duel_close", "decision", {"verdict": "promoted"}),
+        ("duel_close", "decision", {"n": 200}),
+    ):
+        assert verify(forged(honest, kind, part, **values)), (kind, values)
+    proven = answering({}).events
+    for kind, part, values in (
+        ("duel_batch", "measured", {"fingerprints": None}),
+        ("duel_batch", "measured", {"challenger": [0.5] * 10}),
+        ("promotion", "decision", {"simpler": None}),
+        ("promotion", "decision", {"n": 100}),
+        ("promotion", "measured", {"log_e": 9.0}),
+    ):
+        assert verify(forged(proven, kind, part, **values)), (kind, values)
+    # a program that answers otherwise on the search cases has no business in such a duel
+    trial = next(event.index for event in proven if event.variant == "2-child")
+    other = replace(proven[trial], measured={**proven[trial].measured, "fingerprint": "3" * 64})
+    wrong = verify([*proven[:trial], other, *proven[trial + 1 :]])
+    assert any(mismatch.event == at["duel_open"] for mismatch in wrong)
 
 
 def test_ever_simpler_ones_do_not_slide_down() -> None:
@@ -171,3 +325,54 @@ def test_the_whole_loop_promotes_a_simpler_program_says_so_and_verifies(tmp_path
     assert main(["log", result["run"], "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert [line["simpler"] for line in lines if line["kind"] == "promotion"] == [True]
+
+
+LONG = "def solve(case):\n    a = b = c = d = e = f = g = 1\n    return 0.0\n"
+
+
+class Numbers(Planted):
+    """The third child answers alike on the search case, not everywhere; the fourth is the same, smaller."""
+
+    name = "numbers"
+
+    def propose(self, parents, rng):  # type: ignore[no-untyped-def]
+        self.made += 1
+        body = {3: "-0.0 if case % 5 == 4 else 0.0", 4: "0.0"}.get(self.made)
+        program = f"def solve(case):\n    return {body}\n" if body else f"{LONG}# {self.made}\n"
+        return Proposal({"program.py": program.encode()}, "a number")
+
+
+def test_the_whole_loop_compares_answers_where_no_margin_is_declared(tmp_path: Path, capsys) -> None:  # type: ignore[no-untyped-def]
+    """Real programs: `0.0` and `-0.0` score the same."""
+    folder = number_problem(tmp_path / "numbers", LONG, n_max=50)
+    run_path = tmp_path / "run.git"
+    options = RunOptions(str(folder), run_path, trials=60, operators=(f"{__name__}.Numbers",))
+    executor = InlineExecutor(ProblemFitness(load(folder), TrustedSandbox()))
+    result = run(options, executor=executor)
+    with GitLedger.read(run_path) as ledger:
+        events = list(ledger.events())
+        assert verify(events) == []
+        assert ledger.variant(result["champion"]["id"]).files["program.py"].count(b"a = b") == 0
+        [promotion] = [event for event in events if event.kind == "promotion"]
+        assert promotion.decision["n"] == 50
+        closed = [
+            (event.variant, event.decision["verdict"]) for event in events if event.kind == "duel_close"
+        ]
+        assert [(number(variant), verdict) for variant, verdict in closed] == [(3, "futile"), (4, "promoted")]
+        tag = subprocess.run(
+            ["git", "-C", str(run_path), "cat-file", "-p", "promotion/0001"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert "and gives the same answers as 0-" in tag
+        assert "same/" in tag
+    assert result["champion"]["gain"] == 0.0  # on the sealed draws
+    assert main(["show", str(run_path), "champion", "--picture", str(tmp_path / "duel.svg")]) == 0
+    assert main(["show", str(run_path), "champion"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the same answers on all its draws" in said
+    assert "another one on fewer than 13.1% of all" in said
+    rerun = ["verify", str(run_path), "--rerun", "200", "--problem", str(folder)]
+    assert main(rerun) == 0
+    assert main(["replay", str(run_path)]) == 0

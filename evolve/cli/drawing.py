@@ -34,7 +34,7 @@ def told_of(story: Story, duel: Duel, evidence: Evidence) -> Told:
         ended += f"; gain on {len(checks)} further check pairs: {gain}"
     return Told(
         title=f"Duel {duel.number}: {duel.challenger} against {duel.champion}",
-        lines=(f"the claim: {duel.reading.says}", ended),
+        lines=(f"the claim: {evidence.says(story, duel)}", ended),
         gains=duel.gains(story.sign),
         log_e=evidence.path(story, duel),
         level=duel.level,

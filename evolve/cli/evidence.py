@@ -37,6 +37,11 @@ class Evidence:
             path.append(counted.log_e)
         return path
 
+    def says(self, story: Story, duel: Duel) -> str:
+        """What its promotion claims, in words."""
+        self.path(story, duel)
+        return self._counted[duel.number].says
+
     def log_e(self, story: Story, duel: Duel) -> float:
         """The logarithm of the e-value now."""
         path = self.path(story, duel)
@@ -105,7 +110,8 @@ def smallest_effect(story: Story) -> float | None:
     reading, level, n_max = reading_of(start), account_of(start).level, start.measured["n_max"]
     if reading.kind == "exact":
         return None
-    spreads = [moments.pstdev(gains) for duel in story.duels.values() if len(gains := duel.gains(1)) >= 5]
+    told = [duel for duel in story.duels.values() if duel.reading.kind != "identical"]
+    spreads = [moments.pstdev(gains) for duel in told if len(gains := duel.gains(1)) >= 5]
     if spreads:
         found = statistics.smallest_detectable_gain(reading, level, n_max, moments.median(spreads))
     else:

@@ -211,12 +211,15 @@ def _facts(story: Story, trial: Trial) -> Iterator[tuple[str, Text | str]]:
 
 def ending(duel: Duel) -> str:
     """How a duel ended, in words."""
-    better = "not worse" if duel.reading.margin < 0 else "better"
+    won = "proven not worse" if duel.reading.margin < 0 else "proven better"
+    lost = "given up: could not have been proven with the pairs left"
+    if duel.reading.kind == "identical":
+        won, lost = "the same answers on all its draws", "another answer on one of its draws"
     ends = {
         None: "still open",
-        "promoted": f"proven {better}",
-        "undone": f"proven {better}, then undone by its check pairs",
-        "futile": "given up: could not have been proven with the pairs left",
+        "promoted": won,
+        "undone": f"{won}, then undone by its check pairs",
+        "futile": lost,
         "budget": "not proven with the pairs that it had",
         "overtaken": "overtaken: another became champion meanwhile",
         "stopped": "stopped with the run",
@@ -251,7 +254,7 @@ def duel_parts(story: Story, duel: Duel, evidence: Evidence) -> Iterator[Rendera
         text = gain_text(duel.reading, duel.gain, duel.gain_interval)
         yield Text.assemble("gain on ", f"{len(duel.pairs['check'][0])} further check pairs: ", (text, "key"))
     if duel.verdict in ("promoted", "undone"):
-        yield f"the claim: {duel.reading.says}"
+        yield f"the claim: {evidence.says(story, duel)}"
     if any(duel.retries.values()):
         sides = " and ".join(f"{count} of the {side}'s" for side, count in duel.retries.items() if count)
         yield Text(f"runs repeated after the machinery failed: {sides}", style="note")

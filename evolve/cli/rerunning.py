@@ -26,10 +26,11 @@ from evolve.types import (
     Limits,
     Outcome,
     Program,
+    Split,
     Walls,
 )
 from fitness.evaluation import ProblemFitness
-from fitness.gate import draw, nonce_of
+from fitness.gate import draw, draws_of, nonce_of
 from fitness.problem import Problem, digest, gallery, load, read_files
 from fitness.worker import Worker
 from populations.ledger import GitLedger
@@ -69,6 +70,7 @@ class Recorded:
     cases: tuple[CaseKey, ...]
     scores: tuple[float, ...]
     failures: Mapping[int, Failure]
+    fingerprint: str = ""  # of the answers, where it was recorded
 
 
 def recorded(events: Sequence[Event]) -> Iterator[Recorded]:
@@ -83,20 +85,21 @@ def recorded(events: Sequence[Event]) -> Iterator[Recorded]:
         elif event.kind == "trial" and "scores" in measured:
             scores = tuple(measured["scores"])
             cases = tuple(CaseKey("search", n) for n in range(len(scores)))
-            yield Recorded(event.index, "trial", decision["variant"], cases, scores, failures_of(failures))
+            answered = measured.get("fingerprint", "")
+            why = failures_of(failures)
+            yield Recorded(event.index, "trial", decision["variant"], cases, scores, why, answered)
         elif event.kind == "duel_batch":
             duel, first = duels[decision["duel"]], decision["first"]
             numbers = range(first, first + decision["count"])
-            if decision["phase"] == "duel":
-                cases = tuple(CaseKey("gate", draw(nonce, "gate", duel["champion"], n)) for n in numbers)
-            else:
-                cases = tuple(CaseKey("check", draw(nonce, "check", duel["duel"], n)) for n in numbers)
+            names = draws_of(duel, decision["phase"], duel.get("identical", False))
+            split: Split = "gate" if decision["phase"] == "duel" else "check"
+            cases = tuple(CaseKey(split, draw(nonce, *names, n)) for n in numbers)
             for side in ("challenger", "champion"):
                 if side == "champion" and measured["ran"] < 2 * len(cases):
                     continue  # not run: known from another batch, which the gate compares
                 why = failures_of(failures.get(side, {}))
-                scores = tuple(measured[side])
-                yield Recorded(event.index, f"{side}'s pairs", duel[side], cases, scores, why)
+                scores, answered = tuple(measured[side]), measured.get("fingerprints", {}).get(side, "")
+                yield Recorded(event.index, f"{side}'s pairs", duel[side], cases, scores, why, answered)
         elif event.kind == "sealed":
             cases = tuple(CaseKey("sealed", draw(nonce, "sealed", n)) for n in range(decision["count"]))
             for side in ("champion", "seed"):
@@ -144,6 +147,11 @@ def evaluations(
             if not repeatable:
                 result.uncompared += len(each.cases)
                 continue
+            where = f"event {each.event} ({each.what}): {each.variant}"
+            if each.fingerprint and again.fingerprint and each.fingerprint != again.fingerprint:
+                result.wrong.append(
+                    f"{where}, answers: expected {again.fingerprint}, found {each.fingerprint}"
+                )
             for n, (then, now) in enumerate(zip(each.scores, again.scores, strict=True)):
                 if then == now:
                     continue
@@ -152,8 +160,7 @@ def evaluations(
                 ):
                     result.uncompared += 1
                 else:
-                    where = f"event {each.event} ({each.what}): {each.variant}, case {n}"
-                    result.wrong.append(f"{where}: expected {now!r}, found {then!r}")
+                    result.wrong.append(f"{where}, case {n}: expected {now!r}, found {then!r}")
     finally:
         worker.close()
     result.differences = () if repeatable else tuple(differences)

@@ -126,7 +126,7 @@ class Story:
                     decision["champion"],
                     decision["level"],
                     event.index,
-                    reading.not_worse if decision.get("simpler") else reading,
+                    reading.simpler if decision.get("simpler") else reading,
                 )
             case "duel_batch":
                 duel = self.duels[decision["duel"]]
