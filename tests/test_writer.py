@@ -288,7 +288,10 @@ def test_git_is_restarted_and_packs_are_joined_while_the_loop_runs(tmp_path):
                 assert ledger.variant(f"{old}-x").files == {"program.py": b"x = %d\n" % old}
         ledger.flush()
         assert len(seen) >= 2  # how often depends on how fast it keeps up; once it must be
-        assert len(list((path / "objects" / "pack").glob("*.pack"))) < 12
+        deadline = time.monotonic() + 30  # joining them is behind where the machine is busy
+        while len(list((path / "objects" / "pack").glob("*.pack"))) >= 12:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
     assert len(list((path / "objects" / "pack").glob("*.pack"))) <= writer.FEW_PACKS
     assert git_of(path, "git") == []
     assert int(git(path, "rev-list", "--count", "--all")) == 2 * 3 * writer.RESTART_EVENTS + 1
