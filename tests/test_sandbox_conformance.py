@@ -739,7 +739,7 @@ def descendants(root):
 
 
 def folders():
-    """Folders of sandboxes, but for those that another process of this machine holds: tests run in parallel."""
+    """Folders of sandboxes, but for those that another process of this machine holds: tests are parallel."""
     locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
     held = {
         int(lock[5].rpartition(":")[2])
