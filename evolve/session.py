@@ -60,6 +60,7 @@ def play(
     if new and (inspected := inspect_seed(session, stop)) is None:
         raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
     with (
+        closing(desk),
         GitLedger.open_or_create(place.path) as ledger,
         closing(Landing(ledger.folder / "landed")) as landing,
         closing(Calls(ledger.folder / "calls")) as calls,
@@ -125,6 +126,7 @@ def _session(
             "runtime": options.walls.runtime,
         },
         prices=lambda: {name: price and price._asdict() for name, price in desk.prices.items()},
+        contexts=lambda: desk.contexts,
         clock=clock,
     )
 

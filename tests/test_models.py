@@ -7,9 +7,9 @@ import sys
 import pytest
 from openai_server import Answer, serving
 
-from evolve.models import NoReply, Price
+from evolve.models import NoReply, Price, Settings
 from evolve.models.desk import Desk
-from evolve.models.litellm import LiteLLM, Settings
+from evolve.models.litellm import LiteLLM
 from evolve.models.named import parse
 from evolve.models.scripted import Scripted
 from evolve.types import BadInput

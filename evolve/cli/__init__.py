@@ -122,7 +122,7 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A language model as LiteLLM names it; repeatable. NAME,usd=1,price=0.25/2 sets its own.",
+            help="A language model: LiteLLM's name or gguf:FILE; repeatable. NAME,usd=1 sets its own.",
         ),
     ] = None,
     operators: Annotated[str | None, typer.Option(help="Names, joined by commas.", metavar="A,B")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from evolve.types import Exchange, ModelError
@@ -34,6 +35,27 @@ class Amount(NamedTuple):
         return Amount(self.usd + other.usd, self.tokens + other.tokens, self.calls + other.calls)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a model is asked."""
+
+    temperature: float | None = 1.0  # None: the provider's own
+    reply_tokens: int = 4096  # at the most
+    context_tokens: int | None = None  # of a prompt and its reply; None: as is known of the model
+    seconds: float = 120.0  # wall clock of one request
+    tries: int = 5  # of one prompt, while the provider is busy, broken or late
+    pause: float = 1.0  # seconds before the second try; doubled before each further one
+    api_base: str | None = None  # address of the server; None: the provider's own
+    api_key: str | None = None  # None: from the environment, where LiteLLM looks for the provider's
+    price: Price | None = None  # None: as LiteLLM knows
+
+
+def does_not_fit(tokens: str, settings: Settings, context_tokens: int) -> str:
+    """Why a prompt of so many tokens is not sent."""
+    reply = f"{settings.reply_tokens:,} for its reply"
+    return f"not sent: a prompt of {tokens} tokens and {reply} do not fit a context of {context_tokens:,}"
+
+
 class NoReply(ModelError):
     """A prompt got no reply after all tries. `exchange`: why, and what it may have cost."""
 
@@ -53,13 +75,22 @@ class Model(Protocol):
         """What it costs; None where nobody knows."""
         ...
 
+    @property
+    def context_tokens(self) -> int | None:
+        """What a prompt and its reply may have together; None where nobody knows. May wait for a library."""
+        ...
+
     def most(self, prompt_bytes: int) -> Amount:
         """What one `complete` of so long a prompt may use at the most; no dollars where no price is known."""
         ...
 
-    async def complete(self, prompt: str, seed: int | None = None) -> Exchange:
-        """Answer one prompt; `seed` for those that can repeat themselves.
+    async def complete(self, prompt: str, seed: int | None = None, form: str | None = None) -> Exchange:
+        """Answer one prompt; `seed` for those that can repeat themselves, `form` for those that obey one.
 
-        Raises NoReply where there is none.
+        Raises NoReply where there is none: a prompt that does not fit is not sent.
         """
+        ...
+
+    def close(self) -> None:
+        """End what it has started. Idempotent."""
         ...

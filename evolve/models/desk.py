@@ -93,6 +93,11 @@ class Desk:
         """What each costs, as far as anybody knows; this may wait for LiteLLM."""
         return {name: model.price for name, model in self._models.items()}
 
+    @property
+    def contexts(self) -> dict[str, int | None]:
+        """Tokens that a prompt and its reply may have together, where known; this waits as `prices` does."""
+        return {name: model.context_tokens for name, model in self._models.items()}
+
     def unpriced(self, everywhere: bool) -> str | None:
         """A model whose dollars are limited (all are if `everywhere`) and whose price nobody knows."""
         limited = [name for name in self._models if everywhere or self._purse.limited(name)]
@@ -113,6 +118,11 @@ class Desk:
         if self._calls is not None and self._recorded:
             self._calls.settle(self._recorded)
         self._recorded.clear()
+
+    def close(self) -> None:
+        """End what models have started. Idempotent."""
+        for model in self._models.values():
+            model.close()
 
     # ------------------------------------------------------------------------------ who may be asked
 
@@ -209,7 +219,8 @@ class Desk:
         if self._calls is not None:
             self._calls.sent(talk.trial, talk.calls, talk.model, self._worst(talk))
         try:
-            exchange = await self._models[talk.model].complete(question.prompt, question.seed)
+            model = self._models[talk.model]
+            exchange = await model.complete(question.prompt, question.seed, question.form)
         except NoReply as error:
             exchange = error.exchange
             if error.for_good:

@@ -7,31 +7,17 @@ import os
 import time
 import warnings
 from concurrent.futures import Future
-from dataclasses import dataclass
 from threading import Lock, Thread
 from types import ModuleType
 from typing import Any
 
-from evolve.models import Amount, NoReply, Price
+from evolve.models import Amount, NoReply, Price, Settings, does_not_fit
 from evolve.types import BadInput, Exchange, Json, ModelError
 
 _BILLED = 2  # requests of one prompt, at the most
+_MOST_TOKEN_BYTES = 6  # a prompt has at least one token for so many, but for very odd ones
 _FRAME_TOKENS = 64  # around a prompt: its role, its ends
 _MAY_HEAL = (408, 409, 425, 429)  # HTTP statuses: late, in conflict, too early, too many requests
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How a model is asked."""
-
-    temperature: float | None = 1.0  # None: the provider's own
-    reply_tokens: int = 4096  # at the most
-    seconds: float = 120.0  # wall clock of one request
-    tries: int = 5  # of one prompt, while the provider is busy, broken or late
-    pause: float = 1.0  # seconds before the second try; doubled before each further one
-    api_base: str | None = None  # address of the server; None: the provider's own
-    api_key: str | None = None  # None: from the environment, where LiteLLM looks for the provider's
-    price: Price | None = None  # None: as LiteLLM knows
 
 
 class LiteLLM:
@@ -43,6 +29,8 @@ class LiteLLM:
         self._replied = False  # ever
         self._known_price: Price | None = None  # by LiteLLM
         self._asked_for_price = False
+        self._known_context: int | None = None
+        self._asked_for_context = False
         _start_loading()
 
     @property
@@ -57,7 +45,14 @@ class LiteLLM:
         prompt, reply = prompt_bytes + _FRAME_TOKENS, self._settings.reply_tokens
         return Amount(_BILLED * self._usd(prompt, reply), _BILLED * (prompt + reply), 1)
 
-    async def complete(self, prompt: str, seed: int | None = None) -> Exchange:
+    @property
+    def context_tokens(self) -> int | None:
+        """As given, or as LiteLLM knows it; this waits until it is loaded."""
+        if self._settings.context_tokens is None and not self._asked_for_context:
+            self._known_context, self._asked_for_context = _listed_context(self.name), True
+        return self._settings.context_tokens or self._known_context
+
+    async def complete(self, prompt: str, seed: int | None = None, form: str | None = None) -> Exchange:
         """Ask, again after a pause while the provider is busy, late, broken or out of reach.
 
         A provider may bill a request that nobody waited for to its end: a late one counts as billed, at the
@@ -80,6 +75,9 @@ class LiteLLM:
                 Exchange(self.name, prompt, "", usd, asked, replied, seconds, parameters, error), for_good
             )
 
+        least = len(prompt.encode()) // _MOST_TOKEN_BYTES + settings.reply_tokens
+        if (context := self.context_tokens) is not None and least > context:
+            raise lost(does_not_fit(f"at least {least - settings.reply_tokens}", settings, context), 0)
         for number in range(1, settings.tries + 1):
             started = time.monotonic()
             try:
@@ -113,6 +111,9 @@ class LiteLLM:
             await asyncio.sleep(pause)
             pause *= 2
         raise AssertionError("the last try returns or raises")
+
+    def close(self) -> None:
+        """Nothing was started but an import."""
 
     def _exchange(
         self, prompt: str, response: Any, parameters: dict[str, Json], seconds: float, late: int
@@ -166,6 +167,14 @@ def _list_price(name: str) -> Price | None:
     except library.ModelNotMappedError:
         return None
     return Price(float(prompt) * 1e6, float(reply) * 1e6)
+
+
+def _listed_context(name: str) -> int | None:
+    """Tokens that LiteLLM says a prompt may have; None where it knows no such model."""
+    listed = _library().model_cost  # not `get_model_info`, which asks some servers
+    found = listed.get(name) or listed.get(name.partition("/")[2]) or {}
+    tokens = found.get("max_input_tokens")
+    return tokens if isinstance(tokens, int) and tokens > 0 else None
 
 
 def _for_good(error: Any) -> bool:

@@ -1,16 +1,22 @@
-"""Models as people name them: `openai/gpt-5-mini`, or `openai/gpt-5-mini,price=0.25/2,usd=1,at_once=64`."""
+"""Models as people name them: `openai/gpt-5-mini`, or `openai/gpt-5-mini,price=0.25/2,usd=1,at_once=64`.
+
+`gguf:PATH` is a file on this machine, `replay:RUN` what a run recorded, everything else a name of LiteLLM's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from evolve.models import Model, Price
+from evolve.models import Model, Price, Settings, gguf
 from evolve.models.desk import Desk
-from evolve.models.litellm import LiteLLM, Settings
+from evolve.models.gguf import Gguf
+from evolve.models.litellm import LiteLLM
 from evolve.models.purse import Limits, Purse
 from evolve.models.recorded import Recorded
+from evolve.models.served import Load, Server
 from evolve.place import find
 from evolve.types import BadInput, Json
 from fitness.nearest import one_of
@@ -27,6 +33,7 @@ class Named:
     settings: Settings
     limits: Limits
     at_once: int | None  # None: as every model
+    threads: int = gguf.THREADS  # of a model on this machine
 
 
 def parse(text: str) -> Named:
@@ -34,19 +41,27 @@ def parse(text: str) -> Named:
     name, *rest = text.split(",")
     if not name.strip():
         raise BadInput("--model", "NAME or NAME,key=value,...", repr(text))
-    found: dict[str, Any] = {}
+    local, found = name.strip().startswith(gguf.PREFIX), dict[str, Any]()
     for item in rest:
         key, equals, value = item.partition("=")
-        if key not in _KEYS:
-            raise BadInput(f"--model {name}", f"a setting: {one_of(key, _KEYS)}", repr(key))
+        known = _KEYS.keys() - (_REMOTE if local else _LOCAL)
+        if key not in known:
+            raise BadInput(f"--model {name}", f"a setting: {one_of(key, sorted(known))}", repr(key))
         expected, read = _KEYS[key]
         try:
             found[key] = read(value)
         except (ValueError, BadInput):
             raise BadInput(f"--model {name}: {key}", expected, repr(value) if equals else "nothing") from None
-    settings = replace(Settings(), **{field: found[key] for key, field in _SETTINGS.items() if key in found})
+    chosen = {field: found[key] for key, field in _SETTINGS.items() if key in found}
+    if local and "context_tokens" in chosen:
+        chosen = {"reply_tokens": max(chosen["context_tokens"] // 4, 1), **chosen}
+    settings = replace(gguf.SETTINGS if local else Settings(), **chosen)
+    if settings.context_tokens is not None and settings.reply_tokens >= settings.context_tokens:
+        expected = f"more than the {settings.reply_tokens} tokens of a reply (reply_tokens)"
+        raise BadInput(f"--model {name}: context", expected, f"{settings.context_tokens}")
     limits = Limits(*(found.get(key) for key in ("usd", "tokens", "calls")))
-    return Named(name.strip(), settings, limits, found.get("at_once"))
+    at_once = found.get("at_once", 1 if local else None)
+    return Named(name.strip(), settings, limits, at_once, found.get("threads", gguf.THREADS))
 
 
 def desk(texts: Sequence[str], whole: Limits, frozen: Mapping[str, Json]) -> Desk:
@@ -61,10 +76,30 @@ def desk(texts: Sequence[str], whole: Limits, frozen: Mapping[str, Json]) -> Des
             raise BadInput("--model", "each model once", f"{name} {names.count(name)} times")
     purse = Purse(whole, {each.name: each.limits for each in chosen})
     at_once = {each.name: each.at_once for each in chosen if each.at_once is not None}
-    return Desk([_model(each, frozen.get(each.name)) for each in chosen], purse, at_once)
+    servers = _servers(each for each in chosen if each.name.startswith(gguf.PREFIX))
+    return Desk([_model(each, frozen.get(each.name), servers) for each in chosen], purse, at_once)
 
 
-def _model(asked: Named, frozen: Mapping[str, float] | None) -> Model:
+def _servers(asked: Iterable[Named]) -> dict[str, Server]:
+    """Of each name its server: one for a file, whatever the names are that it goes by."""
+    loads: dict[Path, Load] = {}
+    paths = {each.name: (gguf.find(each.name), each) for each in asked}
+    for path, each in paths.values():
+        before = loads.get(path, Load(path, 0, 0, 0))
+        context = each.settings.context_tokens or gguf.CONTEXT_TOKENS
+        loads[path] = Load(
+            path,
+            max(before.context_tokens, context),
+            before.at_once + (each.at_once or 1),
+            max(before.threads, each.threads),
+        )
+    servers = {path: Server(load) for path, load in loads.items()}
+    return {name: servers[path] for name, (path, _) in paths.items()}
+
+
+def _model(asked: Named, frozen: Mapping[str, float] | None, servers: Mapping[str, Server]) -> Model:
+    if asked.name in servers:
+        return Gguf(asked.name, asked.settings, servers[asked.name])
     if asked.name.startswith(REPLAY):
         return Recorded(asked.name, find(asked.name.removeprefix(REPLAY)))
     settings = asked.settings
@@ -124,6 +159,8 @@ _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {  # what is expected, and 
     "at_once": (f"a whole number from 1 to {MOST_AT_ONCE}", _at_once),
     "temperature": ("a number from 0 to 2, or default", _temperature),
     "reply_tokens": ("a whole number above 0", _whole),
+    "context": ("a whole number of tokens above 0", _whole),
+    "threads": ("a whole number above 0", _whole),
     "seconds": ("seconds above 0", _number),
     "tries": ("a whole number above 0", _whole),
     "base": ("an address that begins with http:// or https://", _address),
@@ -132,7 +169,10 @@ _SETTINGS = {  # key -> field of Settings
     "price": "price",
     "temperature": "temperature",
     "reply_tokens": "reply_tokens",
+    "context": "context_tokens",
     "seconds": "seconds",
     "tries": "tries",
     "base": "api_base",
 }
+_LOCAL = {"threads"}  # keys that only models on this machine have
+_REMOTE = {"price", "base", "tries"}  # and those that they have not

@@ -21,6 +21,7 @@ class Recorded:
     """
 
     price = Price(0.0, 0.0)
+    context_tokens: int | None = None
 
     def __init__(self, name: str, run: Path) -> None:
         self.name = name
@@ -38,7 +39,7 @@ class Recorded:
         """Nothing; of tokens as many as were recorded."""
         return Amount(0.0, prompt_bytes + self._tokens, 1)
 
-    async def complete(self, prompt: str, seed: int | None = None) -> Exchange:
+    async def complete(self, prompt: str, seed: int | None = None, form: str | None = None) -> Exchange:
         """Give a recorded reply, or what was recorded instead of one."""
         with self._lock:
             if not self._left:
@@ -54,6 +55,9 @@ class Recorded:
         if now.error:
             raise NoReply(now)
         return now
+
+    def close(self) -> None:
+        """Nothing was started."""
 
 
 def first_difference(then: str, now: str) -> str:

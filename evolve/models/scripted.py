@@ -14,6 +14,7 @@ class Scripted:
     """Replies by a function of the prompt, or from a list that starts again at its end."""
 
     price = Price(0.0, 0.0)  # each reply costs what was set, whatever its length
+    context_tokens: int | None = None
 
     def __init__(
         self, replies: Sequence[str] | Callable[[str], str], name: str = "scripted", usd: float = 0.0
@@ -26,10 +27,13 @@ class Scripted:
         """What every reply costs."""
         return Amount(self._usd, prompt_bytes + _REPLY_TOKENS, 1)
 
-    async def complete(self, prompt: str, seed: int | None = None) -> Exchange:
+    async def complete(self, prompt: str, seed: int | None = None, form: str | None = None) -> Exchange:
         """Answer at once."""
         turn = len(self.prompts)
         self.prompts.append(prompt)
         reply = self._replies(prompt) if callable(self._replies) else self._replies[turn % len(self._replies)]
         tokens = len(prompt.split()), len(reply.split())
         return Exchange(self.name, prompt, reply, self._usd, *tokens, parameters={"seed": seed})
+
+    def close(self) -> None:
+        """Nothing was started."""
