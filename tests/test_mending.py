@@ -19,6 +19,7 @@ from evolve.operators.patch import Block, apply, blocks
 from evolve.operators.prompts import template
 from evolve.operators.rewrite import Rewrite
 from evolve.operators.territory import Territory
+from evolve.operators.view import View
 from evolve.types import BadInput, Conversation, Failure, Files, Parent, Trial, Variant
 
 SOURCE = "def f(x):\n    y = x + 1\n    return y\n\n\ndef g(x):\n    return x\n"
@@ -61,7 +62,7 @@ BROKEN = [
 @pytest.mark.parametrize("reply", BROKEN, ids=range(len(BROKEN)))
 def test_a_broken_reply_goes_back_with_its_error_and_is_mended(reply: str) -> None:
     model = Scripted([reply, GOOD], usd=0.1)
-    made = talking.proposed(Diff(Problem(), TERRITORY), [PARENT], 0, model)
+    made = talking.proposed(Diff(View(Problem(), TERRITORY)), [PARENT], 0, model)
     assert made.files is not None and b"y = x + 2" in made.files["program.py"]
     assert made.idea == "Adds two." and len(made.details["failed"]) == 1 and made.usd == pytest.approx(0.2)
     first, second = model.prompts
@@ -72,7 +73,7 @@ def test_three_of_ten_broken_replies_lose_next_to_no_child() -> None:
     rng = np.random.default_rng(0)
     kinds = itertools.cycle(BROKEN)
     model = Scripted(lambda prompt: next(kinds) if rng.random() < 0.3 else GOOD)
-    operator = Diff(Problem(), TERRITORY)
+    operator = Diff(View(Problem(), TERRITORY))
     made = [talking.proposed(operator, [PARENT], seed, model) for seed in range(200)]
     assert sum(each.files is not None for each in made) >= 190
     assert all(each.failure is not None for each in made if each.files is None)
@@ -80,12 +81,12 @@ def test_three_of_ten_broken_replies_lose_next_to_no_child() -> None:
 
 
 def test_it_ends_after_a_few_tries_and_inside_the_budget() -> None:
-    lost = talking.proposed(Diff(Problem(), TERRITORY), [PARENT], 0, Scripted(["no"]))
+    lost = talking.proposed(Diff(View(Problem(), TERRITORY)), [PARENT], 0, Scripted(["no"]))
     assert lost.failure is not None and "no SEARCH" in lost.failure.detail
     assert len(lost.exchanges) == TRIES and lost.details == {"failed": ["parse"] * TRIES}
     model = Scripted(["no"])
     desk = Desk([model], Purse(Limits(calls=2)))
-    conversation = Diff(Problem(), TERRITORY).propose([PARENT], np.random.default_rng(0))
+    conversation = Diff(View(Problem(), TERRITORY)).propose([PARENT], np.random.default_rng(0))
     cut = asyncio.run(desk.talk(desk.open(conversation, model.name, 1)))
     assert len(cut.exchanges) == 2 and cut.failure is not None and "no SEARCH" in cut.failure.detail
 
@@ -93,7 +94,9 @@ def test_it_ends_after_a_few_tries_and_inside_the_budget() -> None:
 def test_a_child_that_is_not_new_is_asked_for_again() -> None:
     model = Scripted([GOOD, GOOD.replace("x + 2", "x + 3")])
     desk = Desk([model])
-    talk = desk.open(Diff(Problem(), TERRITORY).propose([PARENT], np.random.default_rng(0)), model.name, 1)
+    talk = desk.open(
+        Diff(View(Problem(), TERRITORY)).propose([PARENT], np.random.default_rng(0)), model.name, 1
+    )
     first = asyncio.run(desk.talk(talk))
     assert first.failure is None and first.files is not None
     assert talk.mends(Failure("duplicate", "3-abcdef"))
@@ -157,17 +160,17 @@ def test_what_lies_outside_the_blocks_of_the_seed_is_refused() -> None:
 
 def test_a_problem_may_have_prompts_of_its_own() -> None:
     own = Problem({"prompts/rewrite.md": b"Mine: {program} {example}"})
-    conversation: Conversation = Rewrite(own, TERRITORY).propose([PARENT], np.random.default_rng(0))
+    conversation: Conversation = Rewrite(View(own, TERRITORY)).propose([PARENT], np.random.default_rng(0))
     assert conversation.send(None).prompt.startswith("Mine: ```python program.py")  # type: ignore[union-attr]
     with pytest.raises(BadInput, match=r"prompts/rewrite.md: expected text whose fields .*got \{secret\}"):
-        Rewrite(Problem({"prompts/rewrite.md": b"{secret}"}), TERRITORY)
+        Rewrite(View(Problem({"prompts/rewrite.md": b"{secret}"}), TERRITORY))
     with pytest.raises(BadInput, match=r"prompts/again.md"):
         template("again", Problem({"prompts/again.md": b"{"}), ("question", "reply", "error"))
 
 
 def test_the_edits_asked_for_are_small_mostly_and_large_at_times() -> None:
     long = {"program.py": b"".join(b"x%d = %d\n" % (n, n) for n in range(200))}
-    operator = Diff(Problem(), Territory(long, ["*"]))
+    operator = Diff(View(Problem(), Territory(long, ["*"])))
     parent = Parent(Variant("0-abcdef", long), PARENT.trial)
     asked = [operator.propose([parent], np.random.default_rng(seed)).send(None).prompt for seed in range(400)]  # type: ignore[union-attr]
     assert sum("Change one line" in prompt for prompt in asked) > 160

@@ -1,14 +1,15 @@
 """The prompt that a model gets and what is made of its reply, over real HTTP as well."""
 
+import numpy as np
 import pytest
 import talking
 from openai_server import Answer, serving
 
 from evolve.models.litellm import LiteLLM, Settings
 from evolve.models.scripted import Scripted
-from evolve.operators.prompts import template
-from evolve.operators.rewrite import Rewrite, parse, prompt
+from evolve.operators.rewrite import Rewrite, parse
 from evolve.operators.territory import Territory
+from evolve.operators.view import View
 from evolve.types import Evaluation, Failure, Parent, Trial, Variant
 
 FILES = {"program.py": b"def f(x):\n    return x\n", "notes.txt": b"fixed"}
@@ -29,18 +30,19 @@ def parent(files=FILES, evaluation=None):
 
 
 def proposed(model, files=FILES, territory=TERRITORY):
-    return talking.proposed(Rewrite(Problem(), territory), [parent(files)], 0, model)
+    return talking.proposed(Rewrite(View(Problem(), territory)), [parent(files)], 0, model)
+
+
+def prompt(parent, territory=TERRITORY):
+    view = View(Problem(), territory)
+    return view.prompt(
+        view.template("rewrite", ("change",)), [parent], np.random.default_rng(0), change="Do X."
+    )
 
 
 def test_the_prompt_holds_what_a_model_needs_and_no_more():
     failures = (Failure("timeout", "5.0 s"), None)
-    text = prompt(
-        template("rewrite", Problem()),
-        Problem(),
-        TERRITORY,
-        parent(evaluation=Evaluation((9.0, 1.0), failures, (5.0, 0.1), {}, "slow")),
-        "Do X.",
-    )
+    text = prompt(parent(evaluation=Evaluation((9.0, 1.0), failures, (5.0, 0.1), {}, "slow")))
     for part in ("Sort {numbers} fast.", "scores 4.25 (less is better)", "1 of 2 cases fail, the first: 5.0",
                  "slow", "```python program.py\ndef f(x):\n    return x\n```", "Do X."):  # fmt: skip
         assert part in text
@@ -50,9 +52,7 @@ def test_the_prompt_holds_what_a_model_needs_and_no_more():
 
 def test_blocks_are_mentioned_where_there_are_any():
     files = {"p.py": b"# EVOLVE-BLOCK-START\nx = 1\n# EVOLVE-BLOCK-END\n"}
-    assert "EVOLVE-BLOCK markers" in prompt(
-        template("rewrite", Problem()), Problem(), Territory(files, ["*"]), parent(files), "Do X."
-    )
+    assert "EVOLVE-BLOCK markers" in prompt(parent(files), Territory(files, ["*"]))
 
 
 NEW = "def f(x):\n    return 2 * x\n"

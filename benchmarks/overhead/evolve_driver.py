@@ -29,6 +29,7 @@ import numpy as np
 from evolve.executor import LocalExecutor
 from evolve.operators.rewrite import Rewrite
 from evolve.operators.territory import Territory
+from evolve.operators.view import View
 from evolve.run import RunOptions, run
 from evolve.types import Conversation, Evaluation, Exchange, Failure, Job, Parent, Question, Walls
 from fitness.problem import Problem, load
@@ -112,7 +113,7 @@ class Plain(Rewrite):
 
 def rewrite(problem: Problem) -> Plain:
     """The operator of that name, with such prompts."""
-    return Plain(problem, Territory(problem.seed_files, problem.editable))
+    return Plain(View(problem, Territory(problem.seed_files, problem.editable)))
 
 
 def sha(program: bytes) -> str:

@@ -13,6 +13,7 @@ from evolve.operators.syntax import Syntax
 from evolve.operators.territory import Territory
 from evolve.operators.tokens import Tokens
 from evolve.operators.tune import Tune
+from evolve.operators.view import View
 from evolve.types import BadInput, Files, Operator
 from populations.named import named
 
@@ -31,17 +32,14 @@ class Problem(Told, Protocol):
         ...
 
 
-Factory = Callable[[Problem], Operator]
-
-KNOWN: dict[str, Factory] = {
-    "syntax": lambda problem: Syntax(_territory(problem)),
-    "crossover": lambda problem: Crossover(_territory(problem)),
-    "tokens": lambda problem: Tokens(_territory(problem)),
-    "tune": lambda problem: Tune(_territory(problem)),
-    "rewrite": lambda problem: Rewrite(problem, _territory(problem)),
-    "diff": lambda problem: Diff(problem, _territory(problem)),
+PLAIN: dict[str, Callable[[Territory], Operator]] = {
+    "syntax": Syntax,
+    "crossover": Crossover,
+    "tokens": Tokens,
+    "tune": Tune,
 }
-ASKING = ("rewrite", "diff")  # those of them that ask a language model
+ASKING: dict[str, Callable[[View], Operator]] = {"rewrite": Rewrite, "diff": Diff}  # a language model
+KNOWN = (*PLAIN, *ASKING)
 
 
 def create(names: Sequence[str] | None, problem: Problem, models: Sequence[str] = ()) -> dict[str, Operator]:
@@ -52,7 +50,9 @@ def create(names: Sequence[str] | None, problem: Problem, models: Sequence[str] 
     Raises BadInput where a name is unknown, or asking a model and having one do not go together.
     """
     chosen = names or _fitting(problem, bool(models))
-    made = [named("operator", name, KNOWN)(problem) for name in chosen]
+    territory = _territory(problem)
+    view = View(problem, territory)  # shared by those that ask
+    made = [_make(name, problem, territory, view) for name in chosen]
     asking = [operator.name for operator in made if operator.prompt_bytes]
     if asking and not models:
         raise BadInput(f"operator {asking[0]}", "at least one model (--model NAME)", "none")
@@ -69,6 +69,15 @@ def _fitting(problem: Problem, models: bool) -> list[str]:
     left_out |= {"syntax", "crossover"} if True not in python else set()
     left_out |= {"tokens"} if False not in python else set()
     return [name for name in KNOWN if name not in left_out]
+
+
+def _make(name: str, problem: Problem, territory: Territory, view: View) -> Operator:
+    if name in PLAIN:
+        return PLAIN[name](territory)
+    if name in ASKING:
+        return ASKING[name](view)
+    made: Operator = named("operator", name, dict.fromkeys(KNOWN))(problem)
+    return made
 
 
 def _territory(problem: Problem) -> Territory:

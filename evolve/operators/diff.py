@@ -8,42 +8,28 @@ from functools import partial
 import numpy as np
 
 from evolve.operators.expressions import pick
-from evolve.operators.mending import Fault, Made, mended
+from evolve.operators.mending import ByModel, Fault, Made
 from evolve.operators.patch import apply, blocks, prose
-from evolve.operators.prompts import Told, template
-from evolve.operators.rewrite import CHANGES, check, idea_of, known_bytes, said_of
+from evolve.operators.rewrite import CHANGES, check, idea_of
 from evolve.operators.splice import quote
 from evolve.operators.territory import Territory
-from evolve.types import Conversation, Failure, Files, Parent, Proposal, Trial
+from evolve.types import Conversation, Failure, Files, Parent
 
-_FIELDS = ("statement", "score", "direction", "trouble", "program", "change", "blocks", "size", "path")
 _SHAPE = 1.2  # of the tail of the edit's size: most edits are of a line or two, some of very many
 
 
-class Diff:
+class Diff(ByModel):
     """Asks for one stated change of so many lines; the number comes from a heavy tail (LLaMEA, 2024)."""
 
     name = "diff"
-    arity = 1
-
-    def __init__(self, problem: Told, territory: Territory) -> None:
-        self._problem, self._territory = problem, territory
-        self._template = template("diff", problem, _FIELDS)
-        self.prompt_bytes = known_bytes(problem, territory)
+    words = ("change", "size")
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Conversation:
         """Ask; a reply that cannot be used goes back with the error."""
-        files = parents[0].variant.files
-        lines = sum(files[path].count(b"\n") for path in files if self._territory.editable(path))
-        said = said_of(self._problem, self._territory, parents[0])
-        text = self._template.format(**said, change=pick(rng, CHANGES), size=_size(rng, lines))
-        if (size := len(text.encode())) > self.prompt_bytes:
-            why = f"a prompt of {size} bytes; at most {self.prompt_bytes}"
-            return Proposal(None, failure=Failure("model", why))
-        return (yield from mended(text, self._problem, rng, partial(read, files, self._territory)))
-
-    def tell(self, trial: Trial) -> None:
-        """Nothing is learned."""
+        files, territory = parents[0].variant.files, self.view.territory
+        lines = sum(files[path].count(b"\n") for path in files if territory.editable(path))
+        change, size = pick(rng, CHANGES), _size(rng, lines)
+        return self.asked(parents, rng, partial(read, files, territory), change=change, size=size)
 
 
 def read(parent: Files, territory: Territory, reply: str) -> Made | Fault:

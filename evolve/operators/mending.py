@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-from evolve.operators.prompts import Told, template
-from evolve.types import Conversation, Exchange, Failure, Files, Json, Proposal, Question
+from evolve.operators.prompts import template
+from evolve.operators.view import View
+from evolve.types import Conversation, Exchange, Failure, Files, Json, Parent, Proposal, Question, Trial
 
 TRIES = 3  # replies to one question
 _MOST_SHOWN = 6_000  # characters of a reply that is shown again
@@ -31,15 +32,46 @@ class Made(NamedTuple):
     idea: str
 
 
-def mended(
-    question: str, problem: Told, rng: np.random.Generator, read: Callable[[str], Made | Fault]
-) -> Conversation:
+Read = Callable[[str], Made | Fault]  # of a reply
+
+
+class ByModel:
+    """What operators that ask a language model have in common: a view of what they show, and how they ask."""
+
+    name: str
+    arity = 1
+    words: Sequence[str] = ()  # that its prompt may hold beside the view's fields
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.template = view.template(self.name, self.words)
+        self._again = template("again", view.problem, ("question", "reply", "error"))
+
+    @property
+    def prompt_bytes(self) -> int:
+        """The longest that a prompt may be."""
+        return self.view.prompt_bytes
+
+    def tell(self, trial: Trial) -> None:
+        """Let the view hear of it."""
+        self.view.tell(trial)
+
+    def asked(
+        self, parents: Sequence[Parent], rng: np.random.Generator, read: Read, **words: str
+    ) -> Conversation:
+        """Ask what the operator's prompt says of these parents with these words."""
+        text = self.view.prompt(self.template, parents, rng, **words)
+        if (size := len(text.encode())) > self.prompt_bytes:
+            why = f"a prompt of {size} bytes; at most {self.prompt_bytes}"
+            return Proposal(None, failure=Failure("model", why))
+        return (yield from mended(text, self._again, rng, read))
+
+
+def mended(question: str, again: str, rng: np.random.Generator, read: Read) -> Conversation:
     """Ask, and ask again with what was wrong; a child that is not new is wrong, too.
 
     `failed` in the details of what comes of it: the stage at which each reply failed, where one did.
     """
-    fields = ("question", "reply", "error")
-    again = template("again", problem, fields)
     failed: list[str] = []
     prompt, fault = question, None
     for _ in range(TRIES):

@@ -10,74 +10,30 @@ from importlib.resources import files as resource
 import numpy as np
 
 from evolve.operators.expressions import pick
-from evolve.operators.mending import Fault, Made, mended
-from evolve.operators.prompts import Told, template
+from evolve.operators.mending import ByModel, Fault, Made
 from evolve.operators.splice import quote
 from evolve.operators.territory import Territory, syntax_error
-from evolve.types import Conversation, Failure, Files, Parent, Proposal, Trial
+from evolve.types import Conversation, Failure, Files, Parent
 
 CHANGES = [
     line.removeprefix("- ")
     for line in (resource("evolve.operators") / "changes.md").read_text(encoding="utf-8").splitlines()
     if line.startswith("- ")
 ]
-_FIELDS = ("statement", "score", "direction", "trouble", "program", "change", "blocks", "path", "example")
-_ROOM_BYTES = 8_192  # of a prompt, beside twice the statement and the seed: the question, and room to grow
 # A fenced block; what stands behind the language, or on the line before, may name its file.
 _FENCE = re.compile(r"^(```+|~~~+)[ \t]*([^\n]*)\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 
 
-class Rewrite:
+class Rewrite(ByModel):
     """Asks a model for one stated change of the parent."""
 
     name = "rewrite"
-    arity = 1
-
-    def __init__(self, problem: Told, territory: Territory) -> None:
-        self._problem, self._territory = problem, territory
-        self._template = template("rewrite", problem, _FIELDS)
-        self.prompt_bytes = known_bytes(problem, territory)
+    words = ("change",)
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Conversation:
         """Ask; a reply that cannot be used goes back with the error."""
-        files = parents[0].variant.files
-        text = prompt(self._template, self._problem, self._territory, parents[0], pick(rng, CHANGES))
-        if (size := len(text.encode())) > self.prompt_bytes:
-            why = f"a prompt of {size} bytes; at most {self.prompt_bytes}"
-            return Proposal(None, failure=Failure("model", why))
-        return (yield from mended(text, self._problem, rng, partial(parse, files, self._territory)))
-
-    def tell(self, trial: Trial) -> None:
-        """Nothing is learned."""
-
-
-def known_bytes(problem: Told, territory: Territory) -> int:
-    """The longest that a prompt may be, so that its price has a bound."""
-    return _ROOM_BYTES + 2 * (len(problem.statement.encode()) + territory.seed_bytes)
-
-
-def prompt(text: str, problem: Told, territory: Territory, parent: Parent, change: str) -> str:
-    """The question: statement, score, what went wrong, the editable files, the one change asked for."""
-    said = said_of(problem, territory, parent)
-    path = said["path"]
-    return text.format(**said, change=change, example=f"```{_language(path)} {path}\n...\n```")
-
-
-def said_of(problem: Told, territory: Territory, parent: Parent) -> dict[str, str]:
-    """What every prompt may say of a parent."""
-    files = parent.variant.files
-    editable = [path for path in sorted(files) if territory.editable(path)]
-    blocks = any(territory.marked(path) for path in editable)
-    value = parent.trial.value
-    return {
-        "statement": problem.statement.strip(),
-        "score": "nothing yet" if value is None else f"{problem.sign * value:.6g}",
-        "direction": "greater" if problem.sign > 0 else "less",
-        "trouble": _trouble(parent.trial),
-        "program": "\n\n".join(_fenced(path, files[path]) for path in editable),
-        "blocks": ", and everything outside the EVOLVE-BLOCK markers, and the markers" if blocks else "",
-        "path": editable[0],
-    }
+        read = partial(parse, parents[0].variant.files, self.view.territory)
+        return self.asked(parents, rng, read, change=pick(rng, CHANGES))
 
 
 def parse(parent: Files, territory: Territory, reply: str) -> Made | Fault:
@@ -120,27 +76,3 @@ def _path(info: str, before: str) -> str | None:
         if re.fullmatch(r"[\w./-]+\.\w+", name):
             return name
     return None
-
-
-def _trouble(trial: Trial) -> str:
-    evaluation = trial.evaluation
-    if evaluation is None:
-        return ""
-    failures = [failure for failure in evaluation.failures if failure]
-    lines = []
-    if failures:
-        lines.append(
-            f"{len(failures)} of {len(evaluation.failures)} cases fail, the first: {failures[0].detail}"
-        )
-    if evaluation.feedback:
-        lines.append(evaluation.feedback)
-    return "".join(f"\n{line[:600]}" for line in lines)
-
-
-def _fenced(path: str, content: bytes) -> str:
-    return f"```{_language(path)} {path}\n{content.decode('utf-8', 'replace').rstrip()}\n```"
-
-
-def _language(path: str) -> str:
-    suffix = path.rpartition(".")[2]
-    return {"py": "python", "rs": "rust", "md": "markdown"}.get(suffix, suffix)
