@@ -23,6 +23,8 @@ class Attempt:
     ]  # trial, told, operator, model, parents; tree, idea and details once there is a child
     proposal: Proposal | None = None
     talk: Talk | None = None  # with a model
+    # the last child that was run, did not run and went back: what counts if no better one comes of it
+    broken: tuple[Proposal, Evaluation] | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -135,7 +135,8 @@ class History:
         self.tokens = 0  # of language models
         self.calls = 0
         self.survived = 0  # failures of the machinery that cost nothing but time
-        self._paid: dict[int, float] = {}  # trial -> usd of its proposal event
+        self._paid: dict[int, float] = {}  # trial -> usd of its proposal events
+        self.proposed: dict[int, set[str]] = {}  # trial under way -> trees of the children that a model made
         self.failures: Counter[str] = Counter()
         self.variants: dict[str, Trial] = {}  # evaluated ones; without what only a listener needs
         self.trees: dict[str, str] = {}  # tree -> variant id: nothing is evaluated twice
@@ -181,6 +182,11 @@ class History:
                 trial, usd = event.decision["trial"], event.measured["usd"]
                 self.usd += usd
                 self._paid[trial] = self.paid(trial) + usd
+                self.proposed.setdefault(trial, set()).add(event.decision["tree"])
+                if any("after" in row for row in event.measured["exchanges"]):  # the child before was run
+                    seed = self.variants[self.seed].evaluation
+                    cases = len(seed.scores) if seed else 0
+                    self._count(cases, cases)
             case "trial":
                 return self._trial(event)
             case "duel_open":
@@ -238,6 +244,8 @@ class History:
         trial = trial_of(event, self.sign, self.constraints)
         self.usd += trial.usd - self._paid.pop(trial.index, 0.0)
         self.trials += trial.index > 0
+        for tree in self.proposed.pop(trial.index, ()):
+            self.trees.setdefault(tree, f"a child of trial {trial.index} that did not run")
         self.last_trial = max(self.last_trial, trial.index)
         if trial.evaluation is not None:
             self._count(len(trial.evaluation.scores), len(trial.evaluation.scores))

@@ -7,7 +7,7 @@ population.ask -> parents -> operator.propose -> child -> evaluate -> trial
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -19,7 +19,7 @@ from evolve.budget import Budget, Clock, Spent
 from evolve.flight import Attempt, Duel, Flight, Landed
 from evolve.history import History, evaluation_record, failures_record
 from evolve.landing import Landing
-from evolve.models.desk import Desk
+from evolve.models.desk import Desk, Talk
 from evolve.operators.territory import Territory
 from evolve.types import (
     CaseKey,
@@ -110,9 +110,14 @@ class Search:
 
     def replay(self) -> None:
         """Fold what has happened so far; evaluate first what was promised before the last stop."""
+        talks: dict[int, Talk] = {}
         with garbage.not_looked_for():
+            begun = self._begun()
             for event in self.parts.ledger.events():
                 self._tell(event)
+                for decision, proposal in begun.get(event.index, ()):
+                    if (talk := self._begin_again(decision, proposal)) is not None:
+                        talks[decision["trial"]] = talk
         self.replayed = self.history.last
         self.parts.clock.resume(self.history.elapsed)
         if self.parts.session is not None and self.closing() is None:
@@ -121,25 +126,41 @@ class Search:
         self._next = max(self._next, self.history.last_trial + 1)
         for decision, proposal in self.parts.ledger.pending():
             self._next = max(self._next, decision["trial"] + 1)
-            if proposal.files is None:
-                self._take_up(Attempt(decision))
-            else:
-                self._evaluate(Attempt(decision, proposal=replace(proposal, exchanges=())))
+            self._take_up(Attempt(decision, talk=talks.get(decision["trial"])), proposal)
         self.sync()
 
-    def _take_up(self, attempt: Attempt) -> None:
-        """Go on with a conversation that a kill cut off; without a reply, count what it may have cost."""
-        parts, decision = self.parts, attempt.decision
-        trial, operator = decision["trial"], parts.asking.operator(decision)
-        replies = parts.desk.earlier(trial)
-        if operator is None or not replies:
-            why = Failure("model", "the run was killed before a reply came")
-            self._consider(attempt, Proposal(None, failure=why, exchanges=replies))
-            return
+    def _begun(self) -> Mapping[int, list[tuple[Mapping[str, Json], Proposal]]]:
+        """Conversations that a stop cut off, by the last event that their ask had seen."""
+        begun: defaultdict[int, list[tuple[Mapping[str, Json], Proposal]]] = defaultdict(list)
+        for decision, proposal in self.parts.ledger.pending() if self.parts.desk.models else ():
+            if "model" in decision:
+                begun[decision["told"]].append((decision, proposal))
+        return begun
+
+    def _begin_again(self, decision: Mapping[str, Json], proposal: Proposal) -> Talk | None:
+        """A conversation as far as it had come, its operator knowing what it knew; None: it cannot go on."""
+        parts, trial = self.parts, decision["trial"]
+        if (operator := parts.asking.operator(decision)) is None:
+            return None
         conversation = operator.propose(self._parents(decision), parts.asking.words(trial))
         assert not isinstance(conversation, Proposal)
-        attempt.talk = parts.desk.reopen(conversation, decision["model"], trial)
-        self.flight.add(attempt, parts.desk.talk(attempt.talk))
+        talk = parts.desk.reopen(conversation, decision["model"], trial, proposal.exchanges)
+        made = talk.step.files if isinstance(talk.step, Proposal) else None
+        return talk if made == proposal.files else None
+
+    def _take_up(self, attempt: Attempt, proposal: Proposal) -> None:
+        """Go on where a stop cut off; calls that were under way count what they may have cost."""
+        desk, trial, talk = self.parts.desk, attempt.decision["trial"], attempt.talk
+        if proposal.files is not None:
+            said = desk.earlier(trial, len(proposal.exchanges)) if talk is None else ()
+            attempt.proposal = replace(proposal, exchanges=said)
+            self._evaluate(attempt)
+        elif talk is not None and talk.earlier:
+            self.flight.add(attempt, desk.talk(talk))
+        else:
+            attempt.talk = None
+            why = Failure("model", "the run was killed before a reply came")
+            self._consider(attempt, Proposal(None, failure=why, exchanges=desk.earlier(trial)))
 
     def _changes(self) -> dict[str, Json]:
         """Settings that are others than those of the session before."""
@@ -266,9 +287,15 @@ class Search:
     def _consider(self, attempt: Attempt, proposal: Proposal) -> None:
         """Evaluate a child that may be one: inside its territory, readable, new."""
         tree, failure = admission(self.parts.territory, proposal, self.history.trees, self._trees)
-        if failure is not None and attempt.talk is not None and attempt.talk.mends(failure):
-            attempt.proposal = None
-            self.flight.add(attempt, self.parts.desk.talk(attempt.talk))
+        if failure is not None and attempt.talk is not None:
+            if self._goes_back(attempt, failure):
+                return
+            proposal = replace(proposal, details=attempt.talk.step.details)
+        if failure is not None and attempt.broken is not None:  # nothing came that could take its place
+            child, evaluation = attempt.broken
+            attempt.proposal = replace(child, exchanges=proposal.exchanges)
+            attempt.decision = {**attempt.decision, "details": dict(proposal.details)}
+            self._record(attempt, "failed", evaluation=evaluation)
             return
         attempt.proposal = proposal
         attempt.decision = {
@@ -289,15 +316,27 @@ class Search:
             kinds: dict[str, Verdict] = {"duplicate": "duplicate", "refused": "refused"}
             self._record(attempt, kinds.get(failure.kind, "no_child"), failure=failure)
 
+    def _goes_back(self, attempt: Attempt, failure: Failure, ran: bool = False) -> bool:
+        """Whether a child goes back to the model that wrote it, with what is wrong."""
+        if attempt.talk is None or not attempt.talk.mends(failure, ran):
+            return False
+        attempt.proposal = None
+        self.flight.add(attempt, self.parts.desk.talk(attempt.talk))
+        return True
+
     def _evaluate(self, attempt: Attempt) -> None:
         assert attempt.proposal is not None and attempt.proposal.files is not None
-        self._trees.add(attempt.decision["tree"])
+        self._trees |= self._trees_of(attempt)
         alone = self._suspected(attempt.decision["parents"])
         parts, files = self.parts, attempt.proposal.files
         job = Job(files, parts.search_cases, keep_answers=parts.artifact, alone=alone)
         if parts.in_turn:
             job = replace(job, rival=parts.ledger.variant(self.history.seed).files)
         self.flight.add(attempt, job)
+
+    def _trees_of(self, attempt: Attempt) -> set[str]:
+        """Of all children of an attempt so far."""
+        return {attempt.decision["tree"], *self.history.proposed.get(attempt.decision["trial"], ())}
 
     def _suspected(self, variants: Iterable[str]) -> bool:
         """Whether one of them must not share a sandbox with others; so it is with all confirmations, too."""
@@ -316,7 +355,17 @@ class Search:
         elif isinstance(result, Proposal):
             self._consider(task, result)
         else:
-            self._record(task, "failed" if result.failed else "evaluated", evaluation=result)
+            self._land_child(task, result)
+
+    def _land_child(self, attempt: Attempt, evaluation: Evaluation) -> None:
+        """Record how a child did, unless it does not even run and can be mended."""
+        if (why := evaluation.broken) is not None and attempt.talk is not None:
+            assert attempt.proposal is not None
+            attempt.broken = attempt.proposal, evaluation
+            if self._goes_back(attempt, why, ran=True):
+                return
+            attempt.decision = {**attempt.decision, "details": dict(attempt.talk.step.details)}
+        self._record(attempt, "failed" if evaluation.failed else "evaluated", evaluation=evaluation)
 
     def _record(
         self,
@@ -348,7 +397,7 @@ class Search:
             files = self._answer(evaluation)
             if self.parts.sized:
                 measured["size"] = program_size(proposal.files)
-            self._trees.discard(decision["tree"])
+            self._trees -= self._trees_of(attempt)
         if proposal.exchanges:  # there is no `proposal` event that holds what was said
             paid, said = encode_paid(proposal)
             measured |= paid

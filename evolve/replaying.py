@@ -19,7 +19,7 @@ from evolve.models.purse import Purse
 from evolve.models.recorded import first_difference
 from evolve.operators import create as create_operators
 from evolve.operators.territory import Territory
-from evolve.types import Conversation, Event, Exchange, Failure, Json, Parent, Proposal, Question
+from evolve.types import Event, Exchange, Failure, Json, Parent, Proposal, Question
 from fitness.problem import Problem
 from populations import create as create_population
 from populations import records
@@ -45,7 +45,6 @@ class _Attempt:
     decision: Mapping[str, Json]
     proposal: Proposal
     talk: Talk | None = None
-    refused: list[Proposal] = field(default_factory=list)  # children that a further question was asked for
     tree: str | None = None
     failure: Failure | None = None
 
@@ -66,14 +65,11 @@ class _Replay:
         self._history = History()
         self._asking: Asking | None = None
         self._settings: Mapping[str, Json] = {}
-        self._said: defaultdict[int, list[int]] = defaultdict(list)  # trial -> events with what was said
         self._asks: defaultdict[int, list[Mapping[str, Json]]] = defaultdict(list)  # by told
         self._under_way: dict[int, _Attempt] = {}
         self._trees: set[str] = set()
         decisions = {decision["trial"]: decision for decision, _ in ledger.pending()}
         for event in ledger.events():
-            if "exchanges" in event.measured:
-                self._said[event.decision["trial"]].append(event.index)
             if event.kind == "trial":
                 decisions[event.decision["trial"]] = event.decision
         for _, decision in sorted(decisions.items()):
@@ -90,6 +86,7 @@ class _Replay:
         trial = self._history.tell(event)
         if event.kind in ("start", "resume"):
             self._sit_down(event)
+            self._part()
         assert self._asking is not None
         if trial is not None:
             self._asking.tell(trial)
@@ -114,6 +111,15 @@ class _Replay:
             if (trial := history.tell(earlier)) is not None:
                 self._asking.tell(trial)
 
+    def _part(self) -> None:
+        """Whoever is not there any more ends its conversations."""
+        assert self._asking is not None
+        for attempt in self._under_way.values():
+            if attempt.talk is not None and self._asking.operator(attempt.decision) is None:
+                attempt.talk = None
+                if attempt.tree is None:
+                    attempt.failure = Failure("model", "the run was killed before a reply came")
+
     def _ask(self, recorded: Mapping[str, Json]) -> None:
         assert self._asking is not None
         trial, without = recorded["trial"], recorded.get("without", ())
@@ -130,33 +136,49 @@ class _Replay:
             attempt = _Attempt(asked.decision, made)
             self._consider(attempt)
         else:
-            attempt = self._converse(asked.decision, made)
+            trial, model = asked.decision["trial"], asked.decision["model"]
+            attempt = _Attempt(asked.decision, Proposal(None), Talk(made, model, trial, Purse()))
         self._under_way[trial] = attempt
 
-    def _converse(self, decision: Mapping[str, Json], conversation: Conversation) -> _Attempt:
-        """A conversation again, with the replies that are recorded for it."""
-        talk, refused = Talk(conversation, decision["model"], decision["trial"], Purse()), []
-        for exchange in self._exchanges(decision["trial"]):
+    def _hear(self, attempt: _Attempt, talk: Talk, event: Event) -> None:
+        """Go on with a conversation, by the replies that an event has of it."""
+        ran = None
+        if event.kind == "trial" and attempt.tree is not None:  # its last child was run
+            evaluation = evaluation_of(event.measured)
+            if (ran := evaluation.broken if evaluation else None) is None:
+                return
+            talk.mends(ran, ran=True)
+        said = self._exchanges(event)
+        for exchange in said:
             if isinstance(talk.step, Proposal) and not talk.over:
-                refused.append(talk.step)
-                talk.go_on(Failure("duplicate"))
+                talk.go_on(exchange.after or self._refused(talk.trial, talk.step))
             if not isinstance(talk.step, Question):
                 self.found.different.append(f"trial {talk.trial}: more was asked than is asked now")
                 break
             self._compare(talk.trial, talk.step.prompt, exchange)
             self.found.replies += not exchange.error
-            if exchange.error:
-                talk.end(Proposal(None, failure=Failure("model", exchange.error)))
-            else:
-                talk.go_on(exchange)
-        return _Attempt(decision, _unasked(talk), talk, refused)
+            talk.hear(exchange)
+        if ran is None:
+            attempt.proposal = _unasked(talk)
+            self._consider(attempt)
+        else:  # the child that was run stays what there is
+            last = _Attempt(attempt.decision, _unasked(talk), talk)
+            if said:
+                self._consider(last)
+                if last.failure is None:
+                    self._refused(talk.trial, last.proposal)
+            attempt.proposal = replace(attempt.proposal, details=last.proposal.details)
 
-    def _exchanges(self, trial: int) -> Sequence[Exchange]:
-        found: list[Exchange] = []
-        for index in self._said[trial]:
-            paid = records.decode_paid(self._ledger.event(index), self._ledger.files(index))
-            found += paid.exchanges
-        return found
+    def _refused(self, trial: int, child: Proposal) -> Failure:
+        """Why a child was refused that the loop did not take."""
+        if (failure := self._admission(child)[1]) is None:
+            self.found.different.append(f"trial {trial}: a child was refused that is not refused now")
+        return failure or Failure("duplicate")
+
+    def _exchanges(self, event: Event) -> Sequence[Exchange]:
+        if "exchanges" not in event.measured:
+            return ()
+        return records.decode_paid(event, self._ledger.files(event.index)).exchanges
 
     def _compare(self, trial: int, prompt: str, exchange: Exchange) -> None:
         """The prompt made again and the recorded one; a kill may have left none."""
@@ -165,26 +187,26 @@ class _Replay:
             self.found.different.append(f"trial {trial}: its prompt differs, {first_difference(then, now)}")
 
     def _consider(self, attempt: _Attempt) -> None:
-        attempt.tree, attempt.failure = admission(
-            self._territory, attempt.proposal, self._history.trees, self._trees
-        )
-        if attempt.failure is not None and attempt.talk is not None and attempt.talk.mends(attempt.failure):
-            attempt.proposal = _unasked(attempt.talk)
-            attempt.tree, attempt.failure = None, attempt.proposal.failure
-        for child in attempt.refused:
-            if admission(self._territory, child, self._history.trees, self._trees)[1] is None:
-                why = "a child was refused that is not refused now"
-                self.found.different.append(f"trial {attempt.decision['trial']}: {why}")
+        """What becomes of the child that was made last."""
+        attempt.tree, attempt.failure = self._admission(attempt.proposal)
+        if attempt.failure is not None and (talk := attempt.talk) is not None:
+            if talk.mends(attempt.failure):
+                attempt.proposal = _unasked(talk)
+                attempt.tree, attempt.failure = None, attempt.proposal.failure
+            attempt.proposal = replace(attempt.proposal, details=talk.step.details)
         if attempt.failure is None and attempt.tree is not None:
             self._trees.add(attempt.tree)
+
+    def _admission(self, child: Proposal) -> tuple[str | None, Failure | None]:
+        return admission(self._territory, child, self._history.trees, self._trees)
 
     def _again(self, event: Event) -> Mapping[str, Json]:
         """The decision of a `proposal` or `trial` event, made again."""
         attempt = self._under_way.get(event.decision["trial"])
         if attempt is None:  # nobody could be asked, which has been said
             return event.decision
-        if attempt.tree is None and attempt.failure is None:  # a model's: it has just landed
-            self._consider(attempt)
+        if attempt.talk is not None:
+            self._hear(attempt, attempt.talk, event)
         decision = {
             **attempt.decision,
             "tree": attempt.tree,
@@ -198,7 +220,7 @@ class _Replay:
             kind = attempt.failure.kind if attempt.failure else ""
             verdict = kind if kind in ("duplicate", "refused") else "no_child"
             return decision | {"variant": None, "verdict": verdict}
-        self._trees.discard(attempt.tree)
+        self._trees -= {attempt.tree, *self._history.proposed.get(event.decision["trial"], ())}
         evaluation = evaluation_of(event.measured)
         ended = "failed" if evaluation is None or evaluation.failed else "evaluated"
         return decision | {"variant": variant_id(decision["trial"], attempt.tree), "verdict": ended}
@@ -212,6 +234,6 @@ class _Replay:
 def _unasked(talk: Talk) -> Proposal:
     """What came of a conversation whose further questions were not asked: no budget, or a kill."""
     if isinstance(talk.step, Question):
-        talk.end(Proposal(None, failure=talk.step.otherwise or Failure("model", "not asked")))
+        talk.end(talk.unasked(talk.step.otherwise or Failure("model", "not asked")))
     assert isinstance(talk.step, Proposal)
     return talk.step

@@ -216,6 +216,13 @@ class Evaluation:
         return all(failure is not None for failure in self.failures)
 
     @property
+    def broken(self) -> Failure | None:
+        """Why nothing of it runs: it was not built, or it crashed on every case with the same words."""
+        first = self.failures[0]
+        same = all(failure == first for failure in self.failures)
+        return first if first is not None and first.kind in ("crash", "build") and same else None
+
+    @property
     def worker_seconds_a_case(self) -> float:
         """What a case costs: of a worker's time where that was measured, else of the program's."""
         return (self.busy or sum(self.seconds)) / len(self.scores)
@@ -309,6 +316,7 @@ class Exchange:
     seconds: float = 0.0
     parameters: Mapping[str, Json] = field(default_factory=dict)
     error: str = ""  # why no reply came, where none did
+    after: Failure | None = None  # what the child before it did where it was run, if that is why it was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,11 +343,13 @@ class Question:
     seed: int | None = None  # for models that can repeat themselves
     otherwise: Failure | None = None  # what the attempt ends with if there is no budget to ask
     form: str | None = None  # GBNF grammar of the reply; models that cannot be held to one ignore it
+    details: Mapping[str, Json] = field(default_factory=dict)  # of the attempt, if it ends without an answer
 
 
 # What an operator says to a language model: it yields questions and is sent exchanges that have a reply. A
-# child that it yields may come back with a failure that another question could mend; the one that it returns
-# is final. It asks nobody itself, so that the driver counts, records and replays what is said.
+# child that it yields may come back with a failure that another question could mend: it is not new, or it was
+# run and does not run; the one that it returns is final. It asks nobody itself, so that the driver counts,
+# records and replays what is said.
 Conversation = Generator[Question | Proposal, Exchange | Failure | None, Proposal]
 
 
@@ -459,7 +469,7 @@ class Ledger(Protocol):
         ...
 
     def pending(self) -> Sequence[tuple[Mapping[str, Json], Proposal]]:
-        """Proposals without a trial, in trial order: (decision, proposal)."""
+        """Proposals without a trial, in trial order: (decision, proposal with all that was said for it)."""
         ...
 
     def append(

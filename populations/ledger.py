@@ -11,6 +11,7 @@ import json
 import os
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +50,7 @@ class _Waiting(NamedTuple):
 
     decision: Mapping[str, Json]
     kept: Proposal | int
+    earlier: tuple[int, ...] = ()  # events of children before it, which went back to the model
 
 
 class GitLedger:
@@ -261,9 +263,11 @@ class GitLedger:
         """Proposals without a trial, in trial order: (decision, proposal)."""
         self._fold()
         found = []
-        for _, (decision, kept) in sorted(self._waiting.items()):
+        for _, (decision, kept, earlier) in sorted(self._waiting.items()):
             if isinstance(kept, int):
-                kept = records.decode_paid(self.event(kept), self.files(kept))
+                paid = [records.decode_paid(self.event(n), self.files(n)) for n in (*earlier, kept)]
+                said = tuple(exchange for each in paid for exchange in each.exchanges)
+                kept = replace(paid[-1], exchanges=said)
             found.append((decision, kept))
         return found
 
@@ -475,7 +479,9 @@ class GitLedger:
             if event.kind == "trial":
                 self._waiting.pop(event.decision["trial"], None)
             elif event.kind == "proposal":
-                self._waiting[event.decision["trial"]] = _Waiting(event.decision, event.index)
+                before = self._waiting.get(event.decision["trial"])
+                earlier = (*before.earlier, before.kept) if before and isinstance(before.kept, int) else ()
+                self._waiting[event.decision["trial"]] = _Waiting(event.decision, event.index, earlier)
         except (KeyError, TypeError, ValueError) as error:
             raise LedgerError(
                 f"run {self.path}: event {event.index} ({event.kind}) is not complete: {error!r}"
@@ -526,7 +532,7 @@ class GitLedger:
         waiting = sorted(self._waiting.items())
         return [
             records.journal_proposal(decision, kept)
-            for _, (decision, kept) in waiting
+            for _, (decision, kept, _) in waiting
             if isinstance(kept, Proposal)
         ]
 

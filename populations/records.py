@@ -116,6 +116,7 @@ def encode_paid(proposal: Proposal) -> tuple[dict[str, Json], dict[str, bytes]]:
                 "seconds": exchange.seconds,
                 "parameters": dict(exchange.parameters),
                 **({"error": exchange.error} if exchange.error else {}),
+                **({"after": _encode_failure(exchange.after)} if exchange.after else {}),
             }
             for exchange in proposal.exchanges
         ],
@@ -137,7 +138,7 @@ def decode_paid(event: Event, files: Files) -> Proposal:
         Exchange(
             prompt=files[_exchange_file("prompt", number)].decode(),
             reply=files[_exchange_file("reply", number)].decode(),
-            **row,
+            **{**row, "after": _decode_failure(row.get("after"))},
         )
         for number, row in enumerate(event.measured["exchanges"])
     )

@@ -13,10 +13,12 @@ import talking
 from evolve.models.desk import Desk
 from evolve.models.purse import Limits, Purse
 from evolve.models.scripted import Scripted
-from evolve.operators.diff import Diff, read
+from evolve.operators.diff import Diff
 from evolve.operators.mending import TRIES, Fault
-from evolve.operators.patch import Block, apply, blocks
+from evolve.operators.patch import apply
 from evolve.operators.prompts import template
+from evolve.operators.reading import read_changes as read
+from evolve.operators.replies import Block, take_apart
 from evolve.operators.rewrite import Rewrite
 from evolve.operators.territory import Territory
 from evolve.operators.view import View
@@ -118,32 +120,31 @@ def test_a_child_that_is_not_new_is_asked_for_again() -> None:
     ],
 )
 def test_a_block_is_found_whatever_its_indentation_and_fences(old: str, new: str, what: str) -> None:
-    (found,) = blocks(block(old, new))
-    assert what in apply(SOURCE, found)
+    assert what in apply(SOURCE, take_apart(block(old, new)).blocks)
 
 
 @pytest.mark.parametrize(
     ("old", "why"),
     [
-        ("    return x\n\n", "is not in the file; the nearest"),
+        ("    return x\n\n", "is not in the file: no line reads"),
         ("\n", "without text"),
         ("    z = 9\n", "is not in"),
     ],
 )
 def test_a_block_that_fits_nowhere_says_so(old: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        apply(SOURCE.replace("return x", "return  x"), Block(None, old, "pass\n"))
+        apply(SOURCE.replace("return x", "return  x"), [Block(None, old, "pass\n")])
 
 
 def test_a_block_that_fits_twice_is_refused() -> None:
     twice = "a = 1\nb = 2\na = 1\n"
     with pytest.raises(ValueError, match="fits 2 places, lines 1, 3"):
-        apply(twice, Block(None, "a = 1\n", "a = 2\n"))
-    assert apply(twice, Block(None, "b = 2\na = 1\n", "a = 2\n")) == "a = 1\na = 2\n"
+        apply(twice, [Block(None, "a = 1\n", "a = 2\n")])
+    assert apply(twice, [Block(None, "b = 2\na = 1\n", "a = 2\n")]) == "a = 1\na = 2\n"
 
 
 def test_line_ends_of_the_file_stay_and_files_are_named_before_their_blocks() -> None:
-    assert apply("a = 1\r\nb = 2\r\n", Block(None, "a = 1\n", "a = 3\n")) == "a = 3\r\nb = 2\r\n"
+    assert apply("a = 1\r\nb = 2\r\n", [Block(None, "a = 1\n", "a = 3\n")]) == "a = 3\r\nb = 2\r\n"
     files = {"a.py": b"x = 1\n", "b.py": b"x = 1\n"}
     territory = Territory(files, ["*"])
     reply = f"`b.py`\n{block('x = 1' + chr(10), 'x = 2' + chr(10))}"

@@ -7,7 +7,8 @@ from openai_server import Answer, serving
 
 from evolve.models.litellm import LiteLLM, Settings
 from evolve.models.scripted import Scripted
-from evolve.operators.rewrite import Rewrite, parse
+from evolve.operators.reading import read
+from evolve.operators.rewrite import Rewrite
 from evolve.operators.territory import Territory
 from evolve.operators.view import View
 from evolve.types import Evaluation, Failure, Parent, Trial, Variant
@@ -36,7 +37,11 @@ def proposed(model, files=FILES, territory=TERRITORY):
 def prompt(parent, territory=TERRITORY):
     view = View(Problem(), territory)
     return view.prompt(
-        view.template("rewrite", ("change",)), [parent], np.random.default_rng(0), change="Do X."
+        view.template("rewrite", ("change", "size")),
+        [parent],
+        np.random.default_rng(0),
+        change="Do X.",
+        size="one line",
     )
 
 
@@ -72,29 +77,29 @@ NEW = "def f(x):\n    return 2 * x\n"
     ],
 )
 def test_a_file_is_found_in_any_usual_form_of_reply(reply):
-    assert parse(FILES, TERRITORY, reply).files == {**FILES, "program.py": NEW.encode()}
+    assert read(FILES, TERRITORY, reply).files == {**FILES, "program.py": NEW.encode()}
 
 
 @pytest.mark.parametrize(
     ("reply", "kind", "why"),
     [
         ("I cannot do that.", "model", "no fenced code block"),
-        ("```python program.py\nunfinished", "model", "no fenced code block"),
+        ("```python program.py\nunfinished", "model", "not closed"),
         (f"```python program.py\n{FILES['program.py'].decode()}```", "model", "the parent itself"),
         ("```python program.py\ndef f(:\n```", "model", "program.py line 1"),
         (f"```python program.py\n{NEW}```\n```text ../x.py\n1\n```", "refused", "not a plain relative path"),
     ],
 )
 def test_a_reply_that_cannot_be_used_says_why(reply, kind, why):
-    failure = parse(FILES, TERRITORY, reply).failure
+    failure = read(FILES, TERRITORY, reply).failure
     assert failure.kind == kind and why in failure.detail
 
 
 def test_with_several_files_a_block_must_name_its_own():
     files = {"a.py": b"x = 1\n", "b.py": b"y = 1\n"}
     territory = Territory(files, ["*"])
-    assert parse(files, territory, "```python\nx = 2\n```").failure.kind == "model"
-    both = parse(files, territory, "```python a.py\nx = 2\n```\n`b.py`\n```python\ny = 2\n```")
+    assert read(files, territory, "```python\nx = 2\n```").failure.kind == "model"
+    both = read(files, territory, "```python a.py\nx = 2\n```\n`b.py`\n```python\ny = 2\n```")
     assert both.files == {"a.py": b"x = 2\n", "b.py": b"y = 2\n"}
 
 

@@ -27,13 +27,14 @@ class Calls:
         self._lock = Lock()
         held = dict(_intact(path))
         self._lines = Lines(path, held)  # what the ledger may not have, by trial and number
-        self._earlier: dict[int, list[Exchange]] = {}  # of sessions before, by trial
-        for (trial, _), line in sorted(held.items()):
-            self._earlier.setdefault(trial, []).append(_exchange(json.loads(line)))
+        self._earlier: dict[int, dict[int, Exchange]] = {}  # of sessions before, by trial and number
+        for (trial, number), line in sorted(held.items()):
+            self._earlier.setdefault(trial, {})[number] = _exchange(json.loads(line))
 
-    def earlier(self, trial: int) -> list[Exchange]:
-        """What an earlier session asked for a trial, in order, and the ledger does not have."""
-        return self._earlier.get(trial, [])
+    def earlier(self, trial: int, recorded: int = 0) -> list[Exchange]:
+        """What an earlier session asked for a trial, in order, after so many that the ledger has."""
+        known = self._earlier.get(trial, {})
+        return [exchange for number, exchange in known.items() if number >= recorded]
 
     def sent(self, trial: int, number: int, model: str, most: Amount) -> None:
         """A call is about to be made."""
@@ -44,13 +45,13 @@ class Calls:
         """It is over."""
         self._write(trial, number, exchange)
 
-    def settle(self, trials: Iterable[int]) -> None:
-        """Forget what the ledger has."""
-        gone = set(trials)
+    def settle(self, recorded: Mapping[int, int]) -> None:
+        """Forget what the ledger has: so many exchanges of each trial."""
         with self._lock:
-            for trial in gone:
-                self._earlier.pop(trial, None)
-            self._lines.forget([key for key in self._lines if key[0] in gone])
+            gone = [(trial, number) for trial, number in self._lines if number < recorded.get(trial, 0)]
+            for trial, number in gone:
+                self._earlier.get(trial, {}).pop(number, None)
+            self._lines.forget(gone)
 
     def close(self) -> None:
         """Free the file. Idempotent."""

@@ -6,7 +6,8 @@ wrong with it, is dealt with here.
 
 from __future__ import annotations
 
-from collections import deque
+import sys
+from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -34,6 +35,9 @@ class Talk:
         self.exchanges: list[Exchange] = []  # that no event has yet
         self.ticket = Ticket(purse, model)  # what was used, and what the next call may use
         self.over = False  # nothing more will be asked
+        self.after: Failure | None = (
+            None  # of a child that was run, if that is why the next question is asked
+        )
         self.step: Question | Proposal  # what the operator wants asked, or has made
         self._conversation = conversation
         self.go_on(None)
@@ -45,16 +49,47 @@ class Talk:
         except StopIteration as end:
             self.end(end.value)
 
-    def mends(self, failure: Failure) -> bool:
-        """Tell the operator what is wrong with the child that it has made; whether it asks again."""
+    def hear(self, exchange: Exchange) -> None:
+        """Let the operator have a reply; without one there is nothing that it could say."""
+        self.calls += 1
+        if exchange.error:
+            self.end(self.unasked(Failure("model", exchange.error)))
+        else:
+            self.go_on(exchange)
+
+    def mends(self, failure: Failure, ran: bool = False) -> bool:
+        """Tell the operator what is wrong with the child that it has made; whether it asks again.
+
+        `ran`: it was run, and that is how it ended.
+        """
         if self.over:
             return False
         made = self.step
+        assert isinstance(made, Proposal)
         self.go_on(failure)
         if isinstance(self.step, Question):
+            self.after = failure if ran else None
             return True
-        self.step = made  # it has nothing better
+        self.step = replace(made, details=self.step.details)  # it has nothing better
         return False
+
+    def again(self, said: Sequence[Exchange]) -> list[Proposal]:
+        """Hear what was said before, in an earlier session; the children that were not new, in order."""
+        refused = []
+        for exchange in said:
+            if isinstance(self.step, Proposal):
+                if self.over:
+                    break
+                if exchange.after is None:
+                    refused.append(self.step)
+                self.go_on(exchange.after or Failure("duplicate"))
+            self.hear(exchange)
+        return refused
+
+    def unasked(self, why: Failure) -> Proposal:
+        """What comes of the question that is not asked, or not answered."""
+        assert isinstance(self.step, Question)
+        return Proposal(None, failure=why, details=self.step.details)
 
     def recorded(self) -> None:
         """An event has what was said so far."""
@@ -80,7 +115,8 @@ class Desk:
         self._purse = purse or Purse()
         self._at_once = at_once or {}  # calls in flight, where they say so
         self._calls: Calls | None = None
-        self._recorded: list[int] = []  # trials of which events have what was said
+        self._said: Counter[int] = Counter()  # exchanges that events have, of the trials under way
+        self._recorded: dict[int, int] = {}  # likewise, since the ledger was in sync
         self.lost: dict[str, str] = {}  # models that will not answer any more, and why
 
     @property
@@ -111,7 +147,11 @@ class Desk:
         """Fold one event."""
         self._purse.tell(event)
         if "exchanges" in event.measured:
-            self._recorded.append(event.decision["trial"])
+            trial = event.decision["trial"]
+            self._said[trial] += len(event.measured["exchanges"])
+            self._recorded[trial] = self._said[trial]
+        if event.kind == "trial" and self._said.pop(event.decision["trial"], 0):
+            self._recorded[event.decision["trial"]] = sys.maxsize  # whatever was said: it is over
 
     def settle(self) -> None:
         """What was told is safe in the ledger."""
@@ -166,27 +206,35 @@ class Desk:
             raise ModelError(f"{model}: asked without room in its budget")
         return talk
 
-    def earlier(self, trial: int) -> tuple[Exchange, ...]:
-        """What an earlier session, which was killed, asked for a trial and no event has."""
-        return tuple(self._calls.earlier(trial)) if self._calls is not None else ()
+    def earlier(self, trial: int, recorded: int = 0) -> tuple[Exchange, ...]:
+        """What an earlier session, which was killed, asked for a trial beside those that events have."""
+        return tuple(self._calls.earlier(trial, recorded)) if self._calls is not None else ()
 
-    def reopen(self, conversation: Conversation, model: str, trial: int) -> Talk:
-        """Begin again a conversation that a kill cut off: the replies that had come are not bought again."""
+    def reopen(
+        self, conversation: Conversation, model: str, trial: int, said: Sequence[Exchange] = ()
+    ) -> Talk:
+        """Begin again a conversation that a kill cut off: the replies that had come are not bought again.
+
+        `said`: what events have of it.
+        """
         talk = Talk(conversation, model, trial, self._purse)
-        talk.earlier.extend(self.earlier(trial))
+        talk.again(said)
+        talk.earlier.extend(self.earlier(trial, len(said)))
         return talk
 
     def abandon(self, talk: Talk) -> Proposal:
         """Nobody waits for this one any more: what its call under way may cost counts in full."""
-        talk.over = True
         said = [*talk.exchanges, *talk.earlier]
-        if isinstance(talk.step, Proposal):
-            return replace(talk.step, exchanges=tuple(said))
-        why = "the run ended before it answered"
-        if talk.ticket.held.calls:
-            held, error = talk.ticket.held, f"{talk.model}: {why}"
-            said.append(Exchange(talk.model, talk.step.prompt, "", held.usd, held.tokens, error=error))
-        return Proposal(None, failure=Failure("model", why), exchanges=tuple(said))
+        if isinstance(talk.step, Question):
+            why = "the run ended before it answered"
+            if talk.ticket.held.calls:
+                held, error = talk.ticket.held, f"{talk.model}: {why}"
+                lost = Exchange(talk.model, talk.step.prompt, "", held.usd, held.tokens, error=error)
+                said.append(replace(lost, after=talk.after))
+            talk.end(talk.unasked(Failure("model", why)))
+        talk.over = True
+        assert isinstance(talk.step, Proposal)
+        return replace(talk.step, exchanges=tuple(said))
 
     def _worst(self, talk: Talk) -> Amount:
         assert isinstance(talk.step, Question)
@@ -202,16 +250,13 @@ class Desk:
         while isinstance(question := talk.step, Question):
             if not talk.earlier and not talk.ticket.hold(self._worst(talk)):
                 why = question.otherwise or Failure("model", "its budget leaves no room for a question")
-                talk.end(Proposal(None, failure=why))
+                talk.end(talk.unasked(why))
                 break
             exchange = talk.earlier.popleft() if talk.earlier else await self._call(talk, question)
-            talk.calls += 1
+            exchange, talk.after = replace(exchange, after=talk.after), None
             talk.ticket.settle(Amount(exchange.usd, exchange.prompt_tokens + exchange.reply_tokens, 1))
             talk.exchanges.append(exchange)
-            if exchange.error:
-                talk.end(Proposal(None, failure=Failure("model", exchange.error)))
-            else:
-                talk.go_on(exchange)
+            talk.hear(exchange)
         assert isinstance(talk.step, Proposal)
         return replace(talk.step, exchanges=tuple(talk.exchanges))
 

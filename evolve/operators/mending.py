@@ -1,4 +1,8 @@
-"""A reply that cannot be used goes back with the exact error, a few times at the most."""
+"""A reply that cannot be used goes back with the exact error, a few times at the most.
+
+parse -> apply -> inside -> compile are read from the reply here; that its program is new, and that it loads
+where it is run, is found out by whoever drives the conversation.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,8 @@ TRIES = 3  # replies to one question
 _MOST_SHOWN = 6_000  # characters of a reply that is shown again
 _MOST_IDEA = 120
 
-Stage = Literal["parse", "apply", "inside", "compile", "new"]  # in this order, what a reply must pass
+# in this order, what a reply must pass; the last two are told by the driver
+Stage = Literal["parse", "apply", "inside", "compile", "new", "load"]
 
 
 class Fault(NamedTuple):
@@ -76,20 +81,30 @@ def mended(question: str, again: str, rng: np.random.Generator, read: Read) -> C
     prompt, fault = question, None
     for _ in range(TRIES):
         seed = int(rng.integers(2**31))
-        exchange = yield Question(prompt, seed, fault and fault.failure)
+        exchange = yield Question(prompt, seed, fault and fault.failure, _details(failed))
         assert isinstance(exchange, Exchange)
         made = read(exchange.reply)
         if isinstance(made, Made):
             idea = made.idea[:_MOST_IDEA] or f"by {exchange.model}"
-            yield Proposal(made.files, idea, details=_details(failed))
-            why = "the program is one that was tried already; change something else"
-            made = Fault("new", Failure("model", why))  # it came back
+            returned = yield Proposal(made.files, idea, details=_details(failed))
+            assert isinstance(returned, Failure)
+            made = _returned(returned)
         fault = made
         failed.append(fault.stage)
         reply = exchange.reply[:_MOST_SHOWN]
         prompt = again.format(question=question, reply=reply, error=fault.failure.detail)
     assert fault is not None
     return Proposal(None, failure=fault.failure, details=_details(failed))
+
+
+def _returned(failure: Failure) -> Fault:
+    """What is wrong with a child that came back."""
+    if failure.kind == "duplicate":
+        why = "the program is one that was tried already; change something else"
+        return Fault("new", Failure("model", why))
+    if failure.kind == "refused":
+        return Fault("inside", failure)
+    return Fault("load", Failure("model", f"the program does not run: {failure.kind}: {failure.detail}"))
 
 
 def _details(failed: list[str]) -> dict[str, Json]:

@@ -1,106 +1,140 @@
-"""Search and replace blocks: tolerant of indentation and fences, strict about where they apply."""
+"""Search and replace in a text: tolerant of indentation and line ends, strict about where a block applies."""
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
+from evolve.operators.replies import Block
 from evolve.operators.splice import quote
 
-_BLOCK = re.compile(
-    r"^[ \t]*<{4,}[ \t]*SEARCH[ \t]*\n(.*?)^[ \t]*={4,}[ \t]*\n(.*?)^[ \t]*>{4,}[ \t]*REPLACE[ \t]*$",
-    re.MULTILINE | re.DOTALL,
-)
-_PATH = re.compile(r"[\w./-]+\.\w+")
+_TAB = 8  # columns
 
 
-class Block(NamedTuple):
-    """Lines to find in a file, and what to put there; path None: the reply does not say."""
+class _Place(NamedTuple):
+    """Where a block applies: lines [start, end)."""
 
-    path: str | None
-    search: str
-    replace: str
-
-
-def blocks(reply: str) -> list[Block]:
-    """The blocks of a reply, in order; a file that was named last counts for those that follow."""
-    found: list[Block] = []
-    path, end = None, 0
-    for match in _BLOCK.finditer(reply.replace("\r\n", "\n")):
-        between = reply.replace("\r\n", "\n")[end : match.start()].rstrip().rpartition("\n")[2]
-        named = _PATH.findall(between) if len(between.split()) <= 3 else []
-        path, end = (named[-1] if named else path), match.end()
-        found.append(Block(path, _unfenced(match[1]), _unfenced(match[2])))
-    return found
+    start: int
+    end: int
+    new: list[str]  # what is put there
 
 
-def prose(reply: str) -> str:
-    """What a reply says beside its blocks."""
-    return _BLOCK.sub("\n", reply.replace("\r\n", "\n"))
+def apply(text: str, blocks: Sequence[Block]) -> str:
+    """The text with all blocks applied; each is looked for in the text as it was.
+
+    Raises ValueError where one fits nowhere or at several places, or two of them touch the same lines.
+    """
+    lines = text.split("\n")
+    last = lines.pop() if not lines[-1] else None  # nothing: what stands behind the last line's end
+    changes = list(dict.fromkeys((block.search, block.replace) for block in blocks))
+    placed = sorted((_find(lines, _lines(search), _lines(replace)) for search, replace in changes))
+    for one, other in pairwise(placed):
+        if other.start < one.end:
+            raise ValueError(f"two blocks change line {other.start + 1}; put them into one")
+    for place in reversed(placed):
+        lines[place.start : place.end] = _ended(place, lines)
+    return "\n".join(lines if last is None else [*lines, last])
 
 
-def apply(text: str, block: Block) -> str:
-    """The text with one block applied. Raises ValueError where it fits nowhere or at several places."""
-    newline = "\r\n" if "\r\n" in text else "\n"
-    lines = text.split(newline)
-    wanted, new = _lines(block.search), _lines(block.replace)
+def _ended(place: _Place, lines: Sequence[str]) -> list[str]:
+    """What is put in a place, with the line ends that are there."""
+    before = lines[place.start if place.start < len(lines) - 1 else place.start - 1]
+    ends = ["\r" if before.endswith("\r") else ""] * len(place.new)
+    if place.new:
+        ends[-1] = "\r" if lines[place.end - 1].endswith("\r") else ""
+    return [line + end for line, end in zip(place.new, ends, strict=True)]
+
+
+def _find(lines: Sequence[str], wanted: list[str], new: list[str]) -> _Place:
+    """The one place where a block applies."""
     if not any(line.strip() for line in wanted):
         raise ValueError("a SEARCH part without text fits everywhere")
-    places = _places(lines, wanted, exact=True) or _places(lines, wanted, exact=False)
+    places = (
+        _places(lines, wanted, new, exact=True)
+        or _places(lines, wanted, new, exact=False)
+        or _places(lines, _trimmed(wanted), _trimmed(new), exact=False)
+    )
+    shown = quote(" ".join(wanted))
     if not places:
-        raise ValueError(f"the SEARCH part {quote(block.search)} is not in the file{_near(lines, wanted)}")
+        raise ValueError(f"the SEARCH part {shown} is not in the file{_near(lines, wanted)}")
     if len(places) > 1:
-        numbers = ", ".join(str(place + 1) for place in places[:4])
-        raise ValueError(f"the SEARCH part {quote(block.search)} fits {len(places)} places, lines {numbers}")
-    start = places[0]
-    moved = _indented(new, _indent(wanted), _indent(lines[start : start + len(wanted)]))
-    return newline.join([*lines[:start], *moved, *lines[start + len(wanted) :]])
+        numbers = ", ".join(str(place.start + 1) for place in places[:4])
+        raise ValueError(f"the SEARCH part {shown} fits {len(places)} places, lines {numbers}")
+    return places[0]
+
+
+def _trimmed(lines: list[str]) -> list[str]:
+    """Without blank lines around."""
+    full = [n for n, line in enumerate(lines) if line.strip()]
+    return lines[full[0] : full[-1] + 1] if full else []
 
 
 def _lines(part: str) -> list[str]:
     return part.removesuffix("\n").split("\n") if part else []
 
 
-def _unfenced(part: str) -> str:
-    """Without a code fence around all of it."""
-    lines = part.split("\n")
-    whole = len(lines) > 2 and lines[0].lstrip().startswith("```") and lines[-2].strip() == "```"
-    return "\n".join([*lines[1:-2], ""]) if whole else part
-
-
-def _places(lines: Sequence[str], wanted: Sequence[str], exact: bool) -> list[int]:
-    """Where the wanted lines stand; not `exact`: whatever the indentation of all of them, and their ends."""
-    wanted = [line.rstrip() for line in wanted] if exact else _relative(wanted)
+def _places(lines: Sequence[str], wanted: Sequence[str], new: Sequence[str], exact: bool) -> list[_Place]:
+    """Where the wanted lines stand; not `exact`: with whatever indentation means the same."""
+    bare = [line.strip() for line in wanted]
+    first = next(n for n, line in enumerate(bare) if line)
     found = []
     for start in range(len(lines) - len(wanted) + 1):
+        if lines[start + first].strip() != bare[first]:
+            continue
         here = lines[start : start + len(wanted)]
-        if wanted == ([line.rstrip() for line in here] if exact else _relative(here)):
-            found.append(start)
+        if [line.strip() for line in here] != bare:
+            continue
+        indents = _indents(wanted, here)
+        if indents is not None and not (exact and any(a != b for a, b in indents.items())):
+            found.append(_Place(start, start + len(wanted), _moved(new, indents)))
     return found
 
 
-def _indent(lines: Sequence[str]) -> str:
-    """The white space before the first line that has text."""
-    first = next((line for line in lines if line.strip()), "")
-    return first[: len(first) - len(first.lstrip())]
+def _indents(wanted: Sequence[str], here: Sequence[str]) -> dict[str, str] | None:
+    """How each indentation of a block reads in the text; None where deeper is not deeper there."""
+    pairs = {(_indent(a), _indent(b)) for a, b in zip(wanted, here, strict=True) if a.strip()}
+    indents = dict(pairs)
+    ordered = sorted(indents, key=_width)
+    widths = [_width(indents[indent]) for indent in ordered]
+    rising = all(a < b for a, b in pairwise(widths))
+    apart = len({_width(indent) for indent in ordered}) == len(ordered)
+    return indents if len(indents) == len(pairs) and rising and apart else None
 
 
-def _relative(lines: Sequence[str]) -> list[str]:
-    """Lines without the indentation of the first one; what is indented less keeps none."""
-    indent = _indent(lines)
-    return [line.removeprefix(indent).rstrip() if line.strip() else "" for line in lines]
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
 
 
-def _indented(lines: Sequence[str], before: str, after: str) -> list[str]:
-    if before == after:
+def _width(indent: str) -> int:
+    return len(indent.expandtabs(_TAB))
+
+
+def _moved(lines: Sequence[str], indents: dict[str, str]) -> list[str]:
+    """Lines of a block, indented as the text is where the block applies."""
+    if all(before == after for before, after in indents.items()):
         return list(lines)
-    return [after + line.removeprefix(before) if line.strip() else line for line in lines]
+    return [_read(_indent(line), indents) + line.lstrip() if line.strip() else "" for line in lines]
+
+
+def _read(indent: str, indents: dict[str, str]) -> str:
+    """An indentation of the block as it reads in the text."""
+    if indent in indents:
+        return indents[indent]
+    below = [known for known in indents if indent.startswith(known)]
+    if below:  # deeper than one that is known
+        base = max(below, key=len)
+        return indents[base] + indent[len(base) :]
+    least = min(indents, key=_width)
+    return " " * max(0, _width(indents[least]) - (_width(least) - _width(indent)))
 
 
 def _near(lines: Sequence[str], wanted: Sequence[str]) -> str:
-    """The line of the file that is nearest to the first one wanted."""
-    first = next(line.strip() for line in wanted if line.strip())
-    near = difflib.get_close_matches(first, [line.strip() for line in lines if line.strip()], 1, 0.6)
-    return f"; the nearest line there is {quote(near[0])}" if near else ""
+    """The line of the file that is nearest to the first one wanted that is not there."""
+    known = {line.strip() for line in lines}
+    missing = next((line.strip() for line in wanted if line.strip() not in known), None)
+    if missing is None:
+        return ", though each of its lines is"
+    near = difflib.get_close_matches(missing[:200], sorted(line[:200] for line in known if line), 1, 0.6)
+    return f": no line reads {quote(missing)}" + (f"; the nearest there is {quote(near[0])}" if near else "")

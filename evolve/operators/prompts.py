@@ -29,6 +29,12 @@ class Told(Protocol):
         ...
 
 
+def items(name: str) -> list[str]:
+    """The items of a list that comes with the operators."""
+    text = (resource("evolve.operators") / f"{name}.md").read_text(encoding="utf-8")
+    return [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
+
+
 def template(name: str, problem: Told, fields: Collection[str] = ()) -> str:
     """The text of a prompt, with `{field}` where something is put in.
 

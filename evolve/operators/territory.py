@@ -61,6 +61,10 @@ class Territory:
         """How far an operator that edits at random may let the file grow: it piles up what does nothing."""
         return 3 * len(self._seed.get(path, b"")) + 2_000
 
+    def lines(self, files: Files) -> int:
+        """Lines of these files that may change, those between fixed ones included."""
+        return sum(content.count(b"\n") for path, content in files.items() if self.editable(path))
+
     @property
     def seed_bytes(self) -> int:
         """Size of the seed's editable files."""

@@ -1,0 +1,180 @@
+"""Broken replies through the real loop and sandbox: mended, or counted as failed after a few tries."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openai_server import Answer, serving
+
+from evolve.cli.story import Story
+from evolve.operators.mending import TRIES
+from evolve.replaying import replay
+from evolve.restored import restore
+from evolve.run import RunOptions, run
+from evolve.types import Event, Json
+from fitness.doubles import number_problem
+from populations.ledger import GitLedger
+
+PROGRAM = """AGAIN = 1
+# EVOLVE-BLOCK-START
+def solve(case):
+    x = 0.5
+    x = 0.5
+    return x + 0.0
+# EVOLVE-BLOCK-END
+"""
+
+
+def block(old: str, new: str) -> str:
+    return f"A number.\n\n<<<<<<< SEARCH\n{old}\n=======\n{new}\n>>>>>>> REPLACE\n"
+
+
+def change(prompt: str, new: str) -> str:
+    """A change of the line that returns, as the prompt shows it."""
+    (old,) = set(re.findall(r"^    return .*$", prompt, re.MULTILINE)[:1])
+    return block(old, new)
+
+
+def broken(kind: int, prompt: str) -> str:
+    whole = re.findall(r"```python program.py\n(.*?)```", prompt, re.DOTALL)[0]
+    return [
+        "",
+        "I would rather not change this program, which is fine as it is.",
+        "Better.\n```python program.py\nAGAIN = 1\ndef solve(",
+        "<html><body><h1>502 Bad Gateway</h1></body></html>",
+        f"In `other.py`:\n{block('    z = 3', '    z = 4')}",
+        block("    x = 0.5", "    x = 0.75"),  # fits twice
+        block("AGAIN = 1", "AGAIN = 2"),  # outside the block
+        change(prompt, "    return (x"),
+        change(prompt, "    return x\nimport no_such_module"),
+        f"```python program.py\n{whole}```",  # the parent itself
+    ][kind]
+
+
+class Model:
+    """Breaks three replies of ten, each in another way; the others hold a number that nobody gave before."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, int] = {}  # replies that were broken, and how
+
+    def __call__(self, body: dict[str, Any], number: int) -> Answer:
+        prompt = body["messages"][0]["content"]
+        if number % 10 in (1, 4, 8):
+            kind = (number // 10 * 3 + (1, 4, 8).index(number % 10)) % 10
+            text = broken(kind, prompt)
+            self.kinds[text] = kind
+            return Answer(text)
+        return Answer(change(prompt, f"    return x + {number / 1000 % 1}"))
+
+
+def play(folder: Path, model: str, trials: int, operators: tuple[str, ...]) -> Json:
+    return run(
+        RunOptions(
+            str(folder / "numbers"), folder / "run.git", trials=trials, models=(model,), operators=operators
+        )
+    )
+
+
+def events(folder: Path) -> list[Event]:
+    with GitLedger.read(folder / "run.git") as ledger:
+        return list(ledger.events())
+
+
+def replayed(folder: Path) -> None:
+    with GitLedger.read(folder / "run.git") as ledger:
+        found = replay(ledger, restore(ledger, folder / "again"))
+        assert found.different == []
+        assert found.digest == ledger.digest()
+
+
+def test_of_three_broken_replies_in_ten_none_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    number_problem(tmp_path / "numbers", PROGRAM, search=2, sealed=4, n_max=20)
+    model = Model()
+    with serving(model) as server:
+        result = play(tmp_path, f"openai/x,price=0/0,base={server.url}", 60, ("rewrite", "diff"))
+    assert result["trials"] == 60
+    said: dict[int, list[str]] = {}
+    story, ended, kinds = Story(), Counter[str](), set()
+    with GitLedger.read(tmp_path / "run.git") as ledger:
+        for event in ledger.events():
+            story.tell(event)
+            if "exchanges" in event.measured:
+                files = ledger.files(event.index)
+                replies = sorted(name for name in files if name.startswith("reply"))
+                said.setdefault(event.decision["trial"], []).extend(files[name].decode() for name in replies)
+            if event.kind == "trial" and (mine := said.get(event.decision["trial"])):
+                kinds |= {model.kinds[text] for text in mine if text in model.kinds}
+                if any(text in model.kinds for text in mine):
+                    lost = event.decision["verdict"] != "evaluated" and len(mine) < TRIES
+                    ended["lost" if lost else event.decision["verdict"]] += 1
+    assert kinds == set(range(10)), "every kind of broken reply came"
+    assert ended.total() >= 15
+    assert ended["lost"] <= 0.05 * ended.total()
+    assert ended["evaluated"] >= 0.8 * ended.total()
+    assert set(story.faults) >= {"parse", "apply", "inside", "compile", "load"}
+    replayed(tmp_path)
+
+
+def test_a_child_that_does_not_load_goes_back_with_the_error_and_counts_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    number_problem(tmp_path / "numbers", PROGRAM, search=2, sealed=4, n_max=20)
+
+    def never(body: dict[str, Any], number: int) -> Answer:
+        return Answer(change(body["messages"][0]["content"], f"    return x\nimport no_such_module_{number}"))
+
+    with serving(never) as server:
+        result = play(tmp_path, f"openai/x,price=0/0,base={server.url}", 4, ("diff",))
+        asked = [request["messages"][0]["content"] for request in server.requests]
+    assert result["failures"] == {"crash": 4} and len(asked) == 4 * TRIES
+    assert result["evaluations"] >= 4 * TRIES, "what was run is counted"
+    assert sum("No module named 'no_such_module_" in prompt for prompt in asked) == 4 * (TRIES - 1)
+    trials = [event for event in events(tmp_path) if event.kind == "trial"][1:]
+    assert all(event.decision["verdict"] == "failed" and event.decision["variant"] for event in trials)
+    assert all(event.decision["details"] == {"failed": ["load"] * TRIES} for event in trials)
+    replayed(tmp_path)
+
+
+def test_a_kill_while_a_child_that_does_not_load_is_mended(tmp_path: Path) -> None:
+    number_problem(tmp_path / "numbers", PROGRAM, search=2, sealed=4, n_max=20)
+
+    def slow(body: dict[str, Any], number: int) -> Answer:
+        prompt = body["messages"][0]["content"]
+        if "That cannot be used" in prompt:
+            return Answer(change(prompt, "    return x + 0.25"), delay_seconds=60.0)
+        return Answer(change(prompt, "    return x\nimport no_such_module"))
+
+    with serving(slow) as server:
+        model = f"openai/x,price=1/1,tries=1,base={server.url}"
+        command = ["run", "numbers", "--to", "run", "--workers", "1", "--trials", "1", "--operators", "diff"]
+        options: dict[str, Any] = {
+            "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": tmp_path,
+            "env": {**os.environ, "OPENAI_API_KEY": "none"}, "start_new_session": True,
+        }  # fmt: skip
+        words = [sys.executable, "-m", "evolve", *command, "--model", model, "--json"]
+        process = subprocess.Popen(words, **options)
+        deadline = time.monotonic() + 120
+        while len(server.requests) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        again = subprocess.Popen(words, **options)
+        _, error = again.communicate()
+        assert again.returncode == 0, error
+        assert len(server.requests) == 2, "nothing is asked again"
+    (trial,) = [event for event in events(tmp_path) if event.kind == "trial"][1:]
+    assert trial.decision["verdict"] == "failed" and trial.decision["details"] == {"failed": ["load"]}
+    (lost,) = trial.measured["exchanges"]
+    assert "killed" in lost["error"] and lost["usd"] > 0 and lost["after"]["kind"] == "crash"
+    replayed(tmp_path)
