@@ -81,7 +81,7 @@ def mended(question: str, again: str, rng: np.random.Generator, read: Read) -> C
     prompt, fault = question, None
     for _ in range(TRIES):
         seed = int(rng.integers(2**31))
-        exchange = yield Question(prompt, seed, fault and fault.failure, _details(failed))
+        exchange = yield Question(prompt, seed, fault and fault.failure, details=_details(failed))
         assert isinstance(exchange, Exchange)
         made = read(exchange.reply)
         if isinstance(made, Made):
