@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import median
 
+from evolve.contribution import Contributions
 from evolve.types import Evaluation, Event, Failure, Json, Trial, Verdict, mean
 from fitness.constraints import Constraint, constraints_of
 
@@ -70,8 +71,11 @@ def evaluation_of(measured: Mapping[str, Json]) -> Evaluation | None:
     )
 
 
-def trial_of(event: Event, sign: int, constraints: Sequence[Constraint] = ()) -> Trial:
-    """The trial that an event records; `sign` is -1 where the problem's scores are minimised."""
+def trial_of(event: Event, sign: int, constraints: Sequence[Constraint] = (), tokens: int = 0) -> Trial:
+    """The trial that an event records; `sign` is -1 where the problem's scores are minimised.
+
+    `tokens`: of models, in earlier events of the trial.
+    """
     decision, measured = event.decision, event.measured
     evaluation = evaluation_of(measured)
     verdict: Verdict = decision["verdict"]
@@ -100,7 +104,12 @@ def trial_of(event: Event, sign: int, constraints: Sequence[Constraint] = ()) ->
         details=decision.get("details", {}),
         usd=measured.get("usd", 0.0),
         model=decision.get("model"),
+        tokens=tokens + _tokens(measured),
     )
+
+
+def _tokens(measured: Mapping[str, Json]) -> int:
+    return sum(row["prompt_tokens"] + row["reply_tokens"] for row in measured.get("exchanges", ()))
 
 
 RECENT = 15  # children whose time tells how busy the machine is
@@ -135,7 +144,9 @@ class History:
         self.tokens = 0  # of language models
         self.calls = 0
         self.survived = 0  # failures of the machinery that cost nothing but time
+        self.contributions = Contributions()
         self._paid: dict[int, float] = {}  # trial -> usd of its proposal events
+        self._said: Counter[int] = Counter()  # trial -> tokens, likewise
         self.proposed: dict[int, set[str]] = {}  # trial under way -> trees of the children that a model made
         self.failures: Counter[str] = Counter()
         self.variants: dict[str, Trial] = {}  # evaluated ones; without what only a listener needs
@@ -168,9 +179,8 @@ class History:
         if survived := event.measured.get("survived"):
             sides = survived.values() if isinstance(survived, Mapping) else [survived]
             self.survived += sum(map(len, sides))
-        for exchange in event.measured.get("exchanges", ()):
-            self.tokens += exchange["prompt_tokens"] + exchange["reply_tokens"]
-            self.calls += 1
+        self.tokens += _tokens(event.measured)
+        self.calls += len(event.measured.get("exchanges", ()))
         match event.kind:
             case "start":
                 self.start, self.session = event, event.measured
@@ -182,6 +192,7 @@ class History:
                 trial, usd = event.decision["trial"], event.measured["usd"]
                 self.usd += usd
                 self._paid[trial] = self.paid(trial) + usd
+                self._said[trial] += _tokens(event.measured)
                 self.proposed.setdefault(trial, set()).add(event.decision["tree"])
                 if any("after" in row for row in event.measured["exchanges"]):  # the child before was run
                     seed = self.variants[self.seed].evaluation
@@ -199,10 +210,12 @@ class History:
                 if (duel := self.open_duels.get(event.decision["duel"])) is not None:
                     duel.checks = 0
                 self.promotions += 1
+                self._promoted(event.decision["variant"], 1)
                 self.champion = event.decision["variant"]
                 self.champion_moved = event.index
             case "demotion":
                 self.promotions -= 1
+                self._promoted(event.decision["variant"], -1)
                 self.champion = event.decision["champion"]
                 self.champion_moved = event.index
             case "duel_close":
@@ -241,7 +254,9 @@ class History:
         self._suspect(event.measured, asdict(duel))
 
     def _trial(self, event: Event) -> Trial:
-        trial = trial_of(event, self.sign, self.constraints)
+        tokens = self._said.pop(event.decision["trial"], 0)
+        trial = trial_of(event, self.sign, self.constraints, tokens)
+        self.contributions.tell(trial, self.variants)
         self.usd += trial.usd - self._paid.pop(trial.index, 0.0)
         self.trials += trial.index > 0
         for tree in self.proposed.pop(trial.index, ()):
@@ -261,6 +276,10 @@ class History:
                 if not self.suspects.isdisjoint(trial.parents) or _violated(trial.evaluation.failures):
                     self.suspects.add(trial.variant)
         return trial
+
+    def _promoted(self, variant: str, count: int) -> None:
+        if (trial := self.variants.get(variant)) is not None:
+            self.contributions.promoted(trial, count)
 
     def _suspect(self, measured: Mapping[str, Json], sides: Mapping[str, Json]) -> None:
         """Remember who violated a rule in a duel or on the sealed draws, and who descends from them."""
@@ -308,6 +327,7 @@ def _slim(trial: Trial, evaluation: Evaluation) -> Trial:
         details=trial.details,
         usd=trial.usd,
         model=trial.model,
+        tokens=trial.tokens,
     )
 
 

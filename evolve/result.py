@@ -28,6 +28,7 @@ def summary(
         "seed_score": history.score(history.seed),
         "champion": champion(history),
         "leader": gate.leader(),
+        "arms": history.contributions.as_json(),
         "head": ledger.head,
         "sandbox": sandbox,
         "stopped_by": stopped_by,

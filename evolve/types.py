@@ -358,6 +358,12 @@ def arm(operator: str, model: str | None) -> str:
     return operator if model is None else f"{operator}@{model}"
 
 
+def arm_parts(arm: str) -> tuple[str, str | None]:
+    """Operator and model of an arm."""
+    operator, _, model = arm.partition("@")
+    return operator, model or None
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """One attempt, finished. Trial 0 is the seed. `value` is oriented: greater is better."""
@@ -377,6 +383,7 @@ class Trial:
     details: Mapping[str, Json] = field(default_factory=dict)
     usd: float = 0.0
     model: str | None = None  # that was asked
+    tokens: int = 0  # of its prompts and replies
 
     @property
     def arm(self) -> str:

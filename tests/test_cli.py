@@ -524,8 +524,8 @@ def test_from_init_to_a_run_that_verifies(tmp_path: Path) -> None:
     result = json.loads(done.stdout)
     assert list(result) == [
         "run", "problem", "claim", "trials", "failures", "evaluations", "seconds", "evaluations_per_second",
-        "cases_per_second", "usd", "promotions", "seed_score", "champion", "leader", "head", "sandbox",
-        "stopped_by",
+        "cases_per_second", "usd", "promotions", "seed_score", "champion", "leader", "arms", "head",
+        "sandbox", "stopped_by",
     ]  # fmt: skip
     assert (result["trials"], result["stopped_by"], result["run"]) == (30, "trials", "runs/mine-3.git")
     spent = command(*arguments, "--trials", "30", cwd=tmp_path)

@@ -12,7 +12,7 @@ from evolve.cli.screen import dollars, duration, number, one_line, screen, signe
 from evolve.cli.story import Story
 from evolve.cli.summary import failed_draws
 from evolve.history import failure_kind, trial_of
-from evolve.types import Event, Trial
+from evolve.types import Event, Trial, arm
 from populations.ledger import GitLedger
 
 
@@ -46,6 +46,7 @@ def records(ledger: GitLedger) -> Iterator[dict[str, Any]]:
                 "variant": trial.variant,
                 "parents": list(trial.parents),
                 "operator": trial.operator,
+                **({"model": trial.model} if trial.model else {}),
                 "score": trial.evaluation.mean if trial.evaluation and trial.value is not None else None,
                 "cases": cases,
                 "failure": None if trial.verdict == "evaluated" else failure_kind(trial),
@@ -71,7 +72,9 @@ def records(ledger: GitLedger) -> Iterator[dict[str, Any]]:
             record |= {key: decision.get(key) for key in ("promotion", "variant", "champion", "duel")}
             record["simpler"] = decision.get("simpler", False)
         elif kind == "proposal":
-            record |= {key: decision.get(key) for key in ("trial", "parents", "operator")}
+            record |= {
+                key: decision[key] for key in ("trial", "parents", "operator", "model") if key in decision
+            }
             record["usd"] = measured.get("usd", 0.0)
         elif kind == "sealed":
             record |= {
@@ -80,7 +83,7 @@ def records(ledger: GitLedger) -> Iterator[dict[str, Any]]:
                 "score": measured["confirmed"],
             }
         elif kind == "stop":
-            record["reason"] = decision["reason"]
+            record |= {"reason": decision["reason"], "arms": story.history.contributions.as_json()}
         yield record
 
 
@@ -104,7 +107,8 @@ def _words(event: Event, story: Story) -> str:
             return f"{name}, seed {seed}, claim {claim}, sandbox {measured['sandbox']}"
         case "proposal":
             cost = dollars(measured.get("usd", 0.0))
-            return f"for trial {decision['trial']} by {one_line(decision['operator'])}, {cost}"
+            maker = one_line(arm(decision["operator"], decision.get("model")))
+            return f"for trial {decision['trial']} by {maker}, {cost}"
         case "trial":
             return _trial(event, story)
         case "duel_open":
@@ -135,7 +139,10 @@ def _words(event: Event, story: Story) -> str:
             changes = decision.get("changes", {})
             return ", ".join(f"{key} {value}" for key, value in changes.items()) or "as before"
         case "stop":
-            return str(decision["reason"])
+            shares = [
+                f"{one_line(row['arm'])} {row['share']:.0%}" for row in story.history.contributions.as_json()
+            ]
+            return f"{decision['reason']}; children by {', '.join(shares)}" if shares else decision["reason"]
         case _:
             return ""
 
@@ -144,11 +151,11 @@ def _trial(event: Event, story: Story) -> str:
     trial = trial_of(event, story.sign)
     name = trial.variant or f"{trial.index}"
     if trial.value is None:
-        why = one_line(f"{trial.operator}: {_why(trial) or trial.idea}")
+        why = one_line(f"{trial.arm}: {_why(trial) or trial.idea}")
         return f"{name:<12} {failure_kind(trial):<19} {why}"
     gain = story.gain(trial)
     score = number(story.score(trial.variant)) + (f" ({signed(gain)})" if gain is not None else "")
-    return f"{name:<12} {score:<19} " + one_line(f"{trial.operator}: {trial.idea}").rstrip(": ")
+    return f"{name:<12} {score:<19} " + one_line(f"{trial.arm}: {trial.idea}").rstrip(": ")
 
 
 def _why(trial: Trial) -> str:

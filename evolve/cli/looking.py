@@ -172,7 +172,7 @@ def _heading(record: Record, trial: Trial) -> Text:
 
 def _facts(story: Story, trial: Trial) -> Iterator[tuple[str, Text | str]]:
     if trial.index:
-        yield "made by", f"{one_line(trial.operator)}, trial {trial.index}"
+        yield "made by", f"{one_line(trial.arm)}, trial {trial.index}"
     else:
         yield "made by", "you: the seed"
     if trial.idea:

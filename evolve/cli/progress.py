@@ -20,6 +20,7 @@ from evolve.budget import Budget
 from evolve.cli.evidence import Evidence
 from evolve.cli.screen import bar, dollars, duration, number, odds, one_line, signed
 from evolve.cli.story import Duel, Story
+from evolve.cli.summary import arm_lines
 from evolve.types import Event
 from fitness.problem import Problem
 
@@ -99,7 +100,7 @@ def draw(
     if failures := story.history.failures:
         kinds = ", ".join(f"{count} {kind}" for kind, count in failures.most_common(4))
         rows.append(("", Text(kinds, style="quiet")))
-    rows += zip(("operators", *[""] * MOST_OPERATORS), operator_lines(story), strict=False)
+    rows += zip(("operators", *[""] * MOST_OPERATORS), arm_lines(story, MOST_OPERATORS), strict=False)
     rows.append(("budget", budget_line(story, budget, elapsed)))
     rows += [("no reply", Text(one_line(why), style="bad")) for why in story.lost.values()]
     if story.differs:
@@ -234,22 +235,6 @@ def trials_line(story: Story) -> Text:
         (f"{story.rate():.1f}", "key"),
         " evaluations/s",
     )
-
-
-def operator_lines(story: Story) -> list[Text]:
-    """Each operator's share of the trials, and what came of them."""
-    total = sum(work.trials for work in story.operators.values())
-    most = sorted(story.operators.items(), key=lambda item: -item[1].trials)[:MOST_OPERATORS]
-    width = max((len(name) for name, _ in most), default=0)
-    return [
-        Text.assemble(
-            (f"{one_line(name):<{width}}", "name"),
-            f" {work.trials / total:4.0%} of trials {work.better / work.trials:4.0%} improve",
-            f"  best moved {signed(work.advance):<7}" if work.advance else "",
-            f"  {work.promotions} promoted" if work.promotions else "",
-        )
-        for name, work in most
-    ]
 
 
 def budget_line(story: Story, budget: Budget, elapsed: float) -> Text:

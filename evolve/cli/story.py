@@ -59,16 +59,6 @@ class Promotion:
     simpler: bool = False  # smaller and not worse, rather than better
 
 
-@dataclass(slots=True)
-class Work:
-    """What an operator did."""
-
-    trials: int = 0
-    better: int = 0  # children that scored more than their best parent on the search cases
-    advance: float = 0.0  # by how much its children moved the best search score, all together
-    promotions: int = 0
-
-
 class Story:
     """Folds events. Scores are raw; gains are positive where better."""
 
@@ -76,14 +66,12 @@ class Story:
         self.history = History()
         self.duels: dict[int, Duel] = {}
         self.promotions: list[Promotion] = []
-        self.operators: dict[str, Work] = {}
         self.proposals: dict[int, int] = {}  # trial -> index of the event that holds its prompt and reply
         self.stopped_by: str | None = None
         self.faults: Counter[str] = Counter()  # replies of models that could not be used, by stage
         self.differs: str | None = None  # where a prompt first was another than the recorded one
         self.lost: dict[str, str] = {}  # model -> why it gave no reply the last time
         self._best: str | None = None  # by its search score, of those that no duel refuted
-        self._record = 0.0  # the best search score so far, oriented
         self._refuted: set[str] = set()
         self._rates: deque[tuple[float, int]] = deque([(0.0, 0)])
 
@@ -197,17 +185,6 @@ class Story:
         ahead = self.gain_over(trial.variant, self._best)
         if trial.value is not None and (self._best is None or (ahead is not None and ahead > 0)):
             self._best = trial.variant
-        if trial.index == 0:
-            self._record = trial.value or 0.0
-            return
-        work = self.operators.setdefault(trial.operator, Work())
-        work.trials += 1
-        gain = self.gain(trial)
-        if gain is not None and gain > 0:
-            work.better += 1
-        if trial.value is not None and trial.value > self._record:
-            work.advance += trial.value - self._record
-            self._record = trial.value
 
     def _refute(self, variant: str) -> None:
         self._refuted.add(variant)
@@ -231,6 +208,3 @@ class Story:
                 simpler=decision.get("simpler", False),
             )
         )
-        trial = self.history.variants.get(decision["variant"])
-        if trial is not None and trial.operator in self.operators:
-            self.operators[trial.operator].promotions += 1

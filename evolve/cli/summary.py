@@ -9,11 +9,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from evolve.cli.evidence import claimed, gain_text, reading_of
-from evolve.cli.screen import Facts, dollars, duration, number, one_line, with_interval
+from evolve.cli.screen import Facts, dollars, duration, number, one_line, signed, with_interval
 from evolve.cli.story import Story
 from evolve.types import Event, Json
 from populations.pareto import front
 
+MOST_ARMS = 12  # are shown, the most active first
 FRONT = 6  # of its variants are shown, the best scores first
 
 
@@ -34,6 +35,7 @@ def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | No
         *_front(story),
         *_promotions(story, result),
         ("work", _work(story, result)),
+        *zip(("made by", *[""] * MOST_ARMS), arm_lines(story), strict=False),
         *_interrupted(result),
         ("sandbox", _sandbox(str(result["sandbox"]))),
         ("run", str(result["run"])),
@@ -171,6 +173,22 @@ def _work(story: Story, result: Mapping[str, Json]) -> str:
     if survived := story.history.survived:
         words.append(f"{survived} failure{'s' * (survived > 1)} of the machinery outlived")
     return ", ".join(words)
+
+
+def arm_lines(story: Story, most: int = MOST_ARMS) -> list[Text]:
+    """Each arm's share of the trials, what came of them, and what it was paid."""
+    rows = story.history.contributions.as_json()[:most]
+    width = max((len(one_line(row["arm"])) for row in rows), default=0)
+    return [
+        Text.assemble(
+            (f"{one_line(row['arm']):<{width}}", "name"),
+            f" {row['share']:4.0%} of trials {row['improvements'] / row['trials']:4.0%} improve",
+            f"  best moved {signed(row['gain']):<7}" if row["gain"] else "",
+            f"  {row['promotions']} promoted" if row["promotions"] else "",
+            f"  {dollars(row['usd'])}" if row["usd"] else "",
+        )
+        for row in rows
+    ]
 
 
 def _interrupted(result: Mapping[str, Json]) -> list[tuple[str, Text | str]]:

@@ -91,7 +91,7 @@ def _describe(story: Story, id: str) -> Text:
         text.append(f" ({signed(gain)})", style="good" if gain > 0 else "quiet")
     if trial.index:
         others = f" with {', '.join(trial.parents[1:])}" if len(trial.parents) > 1 else ""
-        text.append(f"  {one_line(trial.operator)}{others}: {one_line(trial.idea)}".removesuffix(": "))
+        text.append(f"  {one_line(trial.arm)}{others}: {one_line(trial.idea)}".removesuffix(": "))
     else:
         text.append("  seed")
     return text

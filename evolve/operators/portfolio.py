@@ -1,38 +1,54 @@
-"""Which arm makes the next child: the more often one improved on its parents of late, the likelier.
+"""Which arm makes the next child: the more its children improved on their parents, for what they cost.
 
 An arm is an operator or, of those that ask language models, an operator with one of the models.
 """
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, insort
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
-from evolve.types import Trial
+from evolve.operators.ranks import MEMORY, Ranks, guess
+from evolve.types import Trial, arm_parts
+
+
+@dataclass(slots=True)
+class _Arm:
+    """What an arm did of late: its older attempts count less and less."""
+
+    operator: str
+    model: str | None
+    attempts: float = 0.0
+    reward: float = 0.0
+    usd: float = 0.0
+    tokens: float = 0.0
+
+    def tell(self, trial: Trial, reward: float) -> None:
+        keep = 1 - 1 / MEMORY
+        self.attempts = keep * self.attempts + 1
+        self.reward = keep * self.reward + reward
+        self.usd = keep * self.usd + trial.usd
+        self.tokens = keep * self.tokens + trial.tokens
 
 
 class Portfolio:
-    """Draws arms by reward: the squared share of recent values that a child beats.
+    """Draws arms by what their children were worth (`Ranks`), a cost.
 
-    A child that does not beat its parents earns nothing.
-
-    Only comparisons of values enter, so shifting and scaling all scores changes nothing. Attempts in flight
-    count as attempts without a reward. `spread` of the draws is shared out evenly: no arm is given up.
+    An attempt costs 1, for the evaluation, and with a model as much again as it pays, in units of what one
+    with a model pays on average: dollars, or tokens where nobody is paid. Time does not enter: it would not
+    repeat. Attempts in flight count as attempts without a reward. What an arm will do is guessed from what
+    all did, of an arm with a model from what its operator and its model did. `spread` of the draws is shared
+    out evenly: no arm is given up.
     """
 
-    def __init__(self, names: Iterable[str], spread: float = 0.1, memory: int = 128) -> None:
-        self._names = list(names)
+    def __init__(self, names: Iterable[str], spread: float = 0.1) -> None:
+        self._arms = {name: _Arm(*arm_parts(name)) for name in names}
+        self._names = list(self._arms)
         self._spread = spread
-        self._recent: deque[float] = deque(maxlen=memory)  # values, oldest first
-        self._sorted: list[float] = []  # the same, least first
-        self._values: dict[str, float] = {}  # variant -> value
-        self._keep = 1 - 1 / memory  # what is left of a reward after one more attempt of its arm
-        self._rewards = dict.fromkeys(self._names, 0.0)
-        self._attempts = dict.fromkeys(self._names, 0.0)
+        self._ranks = Ranks()
 
     def ask(self, rng: np.random.Generator, pending: Collection[str]) -> str:
         """Name of the next arm."""
@@ -40,33 +56,39 @@ class Portfolio:
 
     def shares(self, pending: Collection[str] = ()) -> np.ndarray:
         """Probability of each arm, in the order of the names."""
-        prior = 8.0  # attempts with the mean reward of all, before an arm's own count
-        mean = (sum(self._rewards.values()) + 1) / (sum(self._attempts.values()) + 2)
-        under_way = Counter(pending)
+        under_way, costs = Counter(pending), self._costs()
         merit = np.array(
             [
-                (self._rewards[name] + prior * mean) / (self._attempts[name] + prior + under_way[name])
-                for name in self._names
+                guess(arm.reward, arm.attempts, self._expected(arm), under_way[name]) / costs[name]
+                for name, arm in self._arms.items()
             ]
         )
         return np.asarray(self._spread / len(merit) + (1 - self._spread) * merit / merit.sum())
 
     def tell(self, trial: Trial) -> None:
         """Credit the arm of a finished trial."""
-        if (name := trial.arm) in self._attempts:
-            self._attempts[name] = self._keep * self._attempts[name] + 1
-            self._rewards[name] = self._keep * self._rewards[name] + self._reward(trial)
-        if trial.value is not None and trial.variant is not None:
-            self._values[trial.variant] = trial.value
-            if len(self._recent) == self._recent.maxlen:
-                del self._sorted[bisect_left(self._sorted, self._recent[0])]
-            self._recent.append(trial.value)
-            insort(self._sorted, trial.value)
+        reward = self._ranks.tell(trial)
+        if (arm := self._arms.get(trial.arm)) is not None:
+            arm.tell(trial, reward)
 
-    def _reward(self, trial: Trial) -> float:
-        if trial.value is None or not self._sorted:
-            return 0.0
-        for parent in trial.parents:
-            if trial.value <= self._values.get(parent, -math.inf):
-                return 0.0
-        return (bisect_left(self._sorted, trial.value) / len(self._sorted)) ** 2
+    def _expected(self, arm: _Arm) -> float:
+        """Reward of an attempt, before the arm's own count: of all arms, and of its nearest."""
+        arms = self._arms.values()
+        mean = (sum(each.reward for each in arms) + 1) / (sum(each.attempts for each in arms) + 2)
+        if arm.model is None:
+            return mean
+        near = [each for each in arms if each.operator == arm.operator or each.model == arm.model]
+        return guess(sum(each.reward for each in near), sum(each.attempts for each in near), mean)
+
+    def _costs(self) -> dict[str, float]:
+        """Of an attempt of each arm, an evaluation costing 1."""
+        asking = {name: arm for name, arm in self._arms.items() if arm.model is not None}
+        paid = {name: arm.usd for name, arm in asking.items()}
+        if not any(paid.values()):
+            paid = {name: arm.tokens for name, arm in asking.items()}
+        costs = dict.fromkeys(self._names, 1.0)
+        if total := sum(paid.values()):
+            mean = total / sum(arm.attempts for arm in asking.values())
+            for name, amount in paid.items():
+                costs[name] += guess(amount / mean, asking[name].attempts, 1.0)
+        return costs
