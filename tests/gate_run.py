@@ -12,6 +12,7 @@ from evolve.types import CaseKey, Decision, Event, EventKind, Gate, Json
 from fitness.constraints import Constraint
 from fitness.gate import DuelGate
 from fitness.statistics import Reading
+from fitness.verify import verify
 
 Score = Callable[[str, CaseKey, int], float]  # (variant, case, how many were scored before) -> raw score
 ACCOUNT = {"alpha": 0.1, "duels": 100, "error": "family-wise"}
@@ -165,6 +166,16 @@ class Run:
             self.append(each.kind, each.decision, each.measured, each.variant)
         self.append("stop", {"reason": "trials"}, {"trials": self.count("trial") - 1})
         self.drain()
+
+    def play(self, trials: int) -> Run:
+        """All of a run, whose record must be in order."""
+        for _ in range(trials):
+            self.trial()
+            while self.duel():
+                pass
+        self.finish()
+        assert verify(self.events) == []
+        return self
 
     def count(self, kind: str) -> int:
         """How many events of a kind there are."""

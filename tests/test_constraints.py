@@ -61,13 +61,7 @@ def played(gains: dict[int, float], accuracies: dict[int, float], trials: int = 
         n_max=300,
         seed=seed,
     )
-    for _ in range(trials):
-        run.trial()
-        while run.duel():
-            pass
-    run.finish()
-    assert verify(run.events) == []
-    return run
+    return run.play(trials)
 
 
 def test_better_and_as_accurate_is_promoted_with_both_proofs() -> None:

@@ -33,6 +33,14 @@ SOLVED = """claim = "tasks"
 worst = 0.0
 range = [0.0, 1.0]
 """
+CONSTRAINED = """
+[[constraints]]
+metric = "accuracy"
+direction = "maximise"
+worst = 0.0
+difference_range = [-1.0, 1.0]
+margin = 0.4
+"""
 OPERATORS = ("evolve.doubles.Nudge", "syntax", "tune")
 
 
@@ -62,10 +70,18 @@ class Drawn:
         self.scale, self.shift, self.solved = scale, shift, solved
         self.numbers: dict[str, dict[int, int]] = {}
 
-    def __call__(self, files: Files, key: CaseKey) -> float:
+    def noise(self, files: Files, key: CaseKey) -> float:
         numbers = self.numbers.setdefault(key.split, {})
         number = numbers.setdefault(key.seed, len(numbers))
-        x = worth(files) + 0.1 * noise(files, CaseKey(key.split, number))
+        return noise(files, CaseKey(key.split, number))
+
+    def accuracy(self, files: Files, key: CaseKey) -> float:
+        """What is worth more is right less often."""
+        right = 0.8 - 0.2 * worth(files) - 0.05 * self.noise(files, key)
+        return self.scale * float(np.clip(right, 0, 1)) + self.shift
+
+    def __call__(self, files: Files, key: CaseKey) -> float:
+        x = worth(files) + 0.1 * self.noise(files, key)
         x = float(x > 0.2) if self.solved else float(np.clip(x, -1, 1))
         return self.scale * x + self.shift
 
@@ -77,28 +93,33 @@ def played(
     scale: float = 1.0,
     shift: float = 0.0,
     direction: str = "maximise",
+    constraint: str = "",
 ) -> list[Event]:
     problem = write_problem(folder / name / "noisy", search=8, declared=transformed(declared, scale, shift))
     toml = problem / "problem.toml"
-    toml.write_text(toml.read_text().replace('direction = "maximise"', f'direction = "{direction}"'))
+    text = toml.read_text() + transformed(constraint, scale, shift)
+    toml.write_text(text.replace('direction = "maximise"', f'direction = "{direction}"'))
     options = RunOptions(
         problem=str(problem), to=folder / f"{name}.git", trials=120, seed=3, operators=OPERATORS
     )
     score = Drawn(scale, shift, declared == SOLVED)
-    run(options, executor=InlineExecutor(SyntheticFitness(score), workers=1))
+    metrics = {"accuracy": score.accuracy} if constraint else None
+    run(options, executor=InlineExecutor(SyntheticFitness(score, metrics=metrics), workers=1))
     with closing(GitLedger.read(folder / f"{name}.git")) as ledger:
         return list(ledger.events())
 
 
 @pytest.mark.parametrize(
-    "declared", [DIFFERENCES, RANGE, TASKS, SOLVED], ids=["differences", "range", "ranks", "pass-fail"]
+    ("declared", "constraint"),
+    [(DIFFERENCES, ""), (RANGE, ""), (TASKS, ""), (SOLVED, ""), (RANGE, CONSTRAINED)],
+    ids=["differences", "range", "ranks", "pass-fail", "constraint"],
 )
-def test_three_times_a_score_less_seven_decides_the_same(declared: str, tmp_path: Path):
-    plain = played(tmp_path, "plain", declared)
-    other = played(tmp_path, "other", declared, 3.0, -7.0)
-    turned = played(tmp_path, "turned", declared, -3.0, -7.0, "minimise")
+def test_three_times_a_score_less_seven_decides_the_same(declared: str, constraint: str, tmp_path: Path):
+    plain = played(tmp_path, "plain", declared, constraint=constraint)
+    other = played(tmp_path, "other", declared, 3.0, -7.0, constraint=constraint)
+    turned = played(tmp_path, "turned", declared, -3.0, -7.0, "minimise", constraint)
     assert sum(event.kind == "promotion" for event in plain) >= 1
-    assert sum(event.kind == "duel_open" for event in plain) >= 3
+    assert sum(event.kind == "duel_open" for event in plain) >= (2 if constraint else 3)
     decided = digest_of(plain[1:])  # the start says what the problem is, in its units
     assert digest_of(other[1:]) == decided
     assert digest_of(turned[1:]) == decided

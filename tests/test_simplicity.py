@@ -42,13 +42,7 @@ def played(gains: dict[int, float], sizes: dict[int, int], trials: int, seed: in
         return sizes.get(int(variant.split("-")[0]), 100)
 
     run = Run(score, reading=READING, size=size, n_max=300, search_cases=16, seed=seed, **settings)
-    for _ in range(trials):
-        run.trial()
-        while run.duel():
-            pass
-    run.finish()
-    assert verify(run.events) == []
-    return run
+    return run.play(trials)
 
 
 def simplifying(events: list[Event]) -> list[Event]:
@@ -94,13 +88,7 @@ def answering(
         n_max=n_max,
         **settings,
     )
-    for _ in range(trials):
-        run.trial()
-        while run.duel():
-            pass
-    run.finish()
-    assert verify(run.events) == []
-    return run
+    return run.play(trials)
 
 
 def test_without_a_margin_only_the_same_answers_are_simpler() -> None:
@@ -372,6 +360,8 @@ def test_the_whole_loop_compares_answers_where_no_margin_is_declared(tmp_path: P
     assert main(["show", str(run_path), "champion"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "the same answers on all its draws" in said
+    assert main(["show", str(run_path)]) == 0
+    assert "No significant improvement." in capsys.readouterr().out  # simpler is not better
     assert "another one on fewer than 13.1% of all" in said
     rerun = ["verify", str(run_path), "--rerun", "200", "--problem", str(folder)]
     assert main(rerun) == 0

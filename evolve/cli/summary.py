@@ -33,7 +33,7 @@ def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | No
         *_champion(story, result, unit),
         *_leader(result),
         *_front(story),
-        *_promotions(story, result),
+        *_promotions(story, result, unit),
         ("work", _work(story, result)),
         *zip(("made by", *[""] * MOST_ARMS), arm_lines(story), strict=False),
         *_interrupted(result),
@@ -42,7 +42,7 @@ def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | No
     ]
     heading = Text.assemble((str(result["problem"]), "key"), f"  {unit or 'score'}, ", _direction(story))
     parts: list[RenderableType] = [heading, Text(), Facts(rows)]
-    if not result["promotions"]:
+    if all(promotion.undone or promotion.simpler for promotion in story.promotions):
         parts += [Text(), _nothing(story, unit)]
     parts += [Text(), _next(story, result, again)]
     return Group(*parts)
@@ -136,7 +136,7 @@ def _front(story: Story) -> Iterator[tuple[str, Text | str]]:
         )
 
 
-def _promotions(story: Story, result: Mapping[str, Json]) -> Iterator[tuple[str, Text | str]]:
+def _promotions(story: Story, result: Mapping[str, Json], unit: str) -> Iterator[tuple[str, Text | str]]:
     start = story.history.start
     assert start is not None
     count = f"{result['promotions']}"
@@ -150,9 +150,12 @@ def _promotions(story: Story, result: Mapping[str, Json]) -> Iterator[tuple[str,
     if reading_of(start).kind != "exact":
         count += f" from {len(story.duels)} duel{'s' * (len(story.duels) != 1)}"
     yield "promotions", count
-    claim = claimed(story)
+    claim = claimed(story, unit)
     yield "claim", claim.says + (f": {claim.because}" if claim.because else "")
     yield "guarantee", claim.guarantee
+    if claim.smallest is not None:
+        n_max = f"{start.measured['n_max']:,}"
+        yield "resolution", f"a duel of {n_max} pairs could have proven a gain of about {claim.smallest}"
 
 
 def _work(story: Story, result: Mapping[str, Json]) -> str:
@@ -205,9 +208,7 @@ def _sandbox(level: str) -> Text:
 def _nothing(story: Story, unit: str) -> Text:
     text = Text("No significant improvement.", style="note")
     if (smallest := claimed(story, unit).smallest) is not None:
-        n_max = story.history.start.measured["n_max"] if story.history.start else 0
-        text.append(f" The smallest gain that a duel of {n_max:,} pairs could\n", style="none")
-        text.append(f"have proven here is about {smallest}.", style="none")
+        text.append(f" What is smaller than about {smallest} could not have been proven.", style="none")
     return text
 
 
