@@ -175,6 +175,10 @@ class Search:
     def _attempts(self) -> list[Attempt]:
         return [task for task in self.flight.tasks() if isinstance(task, Attempt)]
 
+    def _children(self) -> int:
+        """Those on workers or about to be; pairs of duels are beside them and take nobody's place."""
+        return sum(attempt.proposal is not None for attempt in self._attempts())
+
     def closing(self) -> str | None:
         """Name of the budget that leaves no room for another attempt."""
         parts, asking = self.parts, self.parts.asking
@@ -249,7 +253,7 @@ class Search:
         if self.flight.jobs and not self.flight.proposing and self.history.last == self._asked:
             return  # time alone asks nobody: equal runs on a slower machine decide the same
         room = refused = 2 * self.parts.executor.workers
-        while refused and self.flight.jobs < room and self.closing() is None:
+        while refused and self._children() < room and self.closing() is None:
             before = self.flight.jobs + self.flight.proposing
             if not self._ask():
                 break

@@ -65,6 +65,31 @@ def test_duels_leave_the_search_its_share_of_the_case_runs(tmp_path: Path):
     assert 0.55 < searched / (searched + dueled) < 0.7  # .6 by design, taken up by equals that want to duel
 
 
+class Late(Equal):
+    """Two hundred children that are plainly worse, then such as are hardly better than the seed."""
+
+    name = "late"
+
+    def propose(self, parents, rng):  # type: ignore[no-untyped-def]
+        self.at, self.gain = self.made + 1, -1.0 if self.made < 200 else 0.03
+        return super().propose(parents, rng)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_duels_that_saved_their_share_for_long_do_not_stall_the_search(tmp_path: Path, workers: int):
+    family, run = FAMILIES[2], tmp_path / "run.git"
+    problem = write_problem(tmp_path / "noisy", declared=family.declared)
+    play(problem, 0, Late, 240, workers, to=run, score=family.score(0))
+    during = events(run)
+    opened = next(event.index for event in during if event.kind == "duel_open")
+    last = max(event.index for event in during if event.kind == "trial")
+    between = during[opened : last + 1]
+    searched = sum(len(event.measured["scores"]) for event in between if event.kind == "trial")
+    dueled = sum(event.measured["ran"] for event in between if event.kind == "duel_batch")
+    assert dueled > 400  # there was something to do
+    assert searched > 0.3 * (searched + dueled)
+
+
 # ------------------------------------------------------------------------------------- rare catastrophes
 
 
