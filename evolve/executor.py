@@ -1,4 +1,4 @@
-"""Workers of one machine: a thread each, that drives whatever evaluates for it.
+"""Workers, here or on other machines: a thread each, that drives whatever evaluates for it.
 
 What becomes of a job that the machinery failed is decided here and nowhere else. The worker that it failed on
 is put to a test: a job that is known to work, the seed program on one case.
@@ -8,6 +8,7 @@ is put to a test: a job that is known to work, the seed program on one case.
                  programs that took turns go on apart, so that it shows which of them it was.
     it fails     the machinery is out, which is no program's fault: the job waits for a sound worker, and
                  this one is tested again and again. When all have been out for a minute, the run stops.
+    it is lost   with its machine (PlaceLost): that is an outage as well, each a separate one.
 
 So nothing that the machinery did is ever scored, and no program ends a run.
 """
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition, Event, Thread
 
-from evolve.types import BadInput, Evaluation, Failure, Files, Fitness, Job, RunError
+from evolve.types import BadInput, Evaluation, Failure, Files, Fitness, Job, PlaceLost, RunError
 
 START_SECONDS = 60.0  # for the first worker, on a machine that is busy
 MOST_DEATHS = 2  # of sound workers by one job
@@ -45,7 +46,7 @@ class Recovery:
 
 
 @dataclass(slots=True, eq=False)
-class _Order:
+class Order:
     """A job on its way, and what it has been through."""
 
     job: Job
@@ -54,7 +55,7 @@ class _Order:
     last: int = -1  # worker that it failed on last
     survived: list[str] = field(default_factory=list)  # failures of the machinery
     deaths: int = 0
-    outages: set[int] = field(default_factory=set)
+    outages: set[int | str] = field(default_factory=set)
 
 
 def cores() -> list[int]:
@@ -79,7 +80,10 @@ class LocalExecutor:
         self._make = make
         self._recovery = recovery
         self._change = Condition()  # guards what follows
-        self._orders: deque[_Order] = deque()
+        self._orders: deque[Order] = deque()
+        self._running: dict[int, Order] = {}  # by worker
+        self.retries = 0  # jobs that were put on another worker
+        self.evaluations = 0  # jobs that went well
         self._idle = 0  # workers that wait for an order
         self._epoch = 0  # interruptions so far: older orders are given up
         self._worked = False  # a job has gone well here
@@ -91,11 +95,25 @@ class LocalExecutor:
         self._fitnesses: dict[int, Fitness] = {}
         self._first = Event()  # a fitness was made, or could not be
         self._closed = Event()
-        self._threads = [
-            Thread(target=self._work, args=(n,), name=f"worker-{n}", daemon=True) for n in range(workers)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[Thread] = []
+        self._start_threads()
+
+    def _start_threads(self) -> None:
+        for n in range(len(self._threads), self.workers):
+            self._threads.append(Thread(target=self._work, args=(n,), name=f"worker-{n}", daemon=True))
+            self._threads[-1].start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that no worker has yet."""
+        with self._change:
+            return len(self._orders)
+
+    @property
+    def out(self) -> int:
+        """Workers that failed their test."""
+        with self._change:
+            return len(self._out)
 
     @property
     def level(self) -> str:
@@ -111,8 +129,8 @@ class LocalExecutor:
             if self._lost is not None:
                 future.set_exception(self._lost)
             else:
-                self._orders.append(_Order(job, future, self._epoch))
-                self._change.notify_all()
+                self._orders.append(Order(job, future, self._epoch))
+                self._change.notify()  # any worker may have it
         return future
 
     def interrupt(self) -> None:
@@ -149,12 +167,16 @@ class LocalExecutor:
                 began = time.monotonic()
                 evaluation = fitness.evaluate(order.job)
             except RunError as error:
+                self._let_go(n)
                 self._failed(order, n, error)
             except BaseException as error:  # handed to whoever waits; a thread has nobody to raise to
+                self._let_go(n)
                 order.future.set_exception(error)
             else:
+                self._let_go(n)
                 with self._change:
                     self._worked, self._blamed = True, 0
+                    self.evaluations += 1
                 busy = round(time.monotonic() - began, 6)
                 order.future.set_result(replace(evaluation, busy=busy, survived=tuple(order.survived)))
 
@@ -165,13 +187,14 @@ class LocalExecutor:
                 fitness.close()
         return self._fitnesses[n]
 
-    def _take(self, n: int) -> _Order | None:
+    def _take(self, n: int) -> Order | None:
         """The next order, rather one that has not failed on this worker just now; None: it is over."""
         with self._change:
             while not self._closed.is_set():
-                order = next((order for order in self._orders if order.last != n), None)
-                if order is None and self._orders and not self._idle:
-                    order = self._orders[0]
+                fit = (order for order in self._orders if self._fits(order, n))
+                order = next((order for order in fit if order.last != n), None)
+                if order is None and not self._idle:
+                    order = next((order for order in self._orders if self._fits(order, n)), None)
                 if order is None:
                     self._idle += 1
                     self._change.wait()
@@ -179,8 +202,19 @@ class LocalExecutor:
                     continue
                 self._orders.remove(order)
                 if order.survived or order.future.set_running_or_notify_cancel():
+                    self._running[n] = order
                     return order
         return None
+
+    def _fits(self, order: Order, n: int) -> bool:
+        """Whether a worker may have an order."""
+        return True
+
+    def _let_go(self, n: int) -> None:
+        """A worker is done with its order; others that must not run beside it may start."""
+        with self._change:
+            if self._running.pop(n).survived:
+                self._change.notify_all()
 
     def _give_up(self, error: RunError) -> None:
         """Fail what waits, and all that comes before a worker passes its test."""
@@ -196,7 +230,7 @@ class LocalExecutor:
 
     # ------------------------------------------------------------------------ what the machinery has failed
 
-    def _failed(self, order: _Order, n: int, error: RunError) -> None:
+    def _failed(self, order: Order, n: int, error: RunError) -> None:
         """Decide what a failure was, and what becomes of the job."""
         recovery = self._recovery
         if self._given_up(order) or recovery is None:
@@ -204,16 +238,19 @@ class LocalExecutor:
             return
         order.last = n
         order.survived.append(f"{type(error).__name__}: {error}")
-        trouble = self._trouble(n, recovery)
+        lost = isinstance(error, PlaceLost)
+        trouble = error if lost else self._trouble(n, recovery)
         with self._change:
             if trouble is None:
                 order.deaths += 1
             else:
                 self._goes_out(n, trouble, recovery)
-                order.outages.add(self._outage)
+                order.outages.add(error.place if isinstance(error, PlaceLost) else self._outage)
             if self._given_up(order):
                 order.future.set_exception(error)
-            elif trouble is not None and not self._worked:  # nothing ever has: whoever waits wants to know
+            elif (
+                trouble is not None and not self._worked and not lost
+            ):  # nothing ever has: whoever waits wants to know
                 order.future.set_exception(error)
                 self._give_up(error)
             elif order.deaths and order.job.rival is not None:
@@ -221,12 +258,13 @@ class LocalExecutor:
             elif order.deaths == MOST_DEATHS or len(order.outages) == MOST_OUTAGES:
                 self._blame(order, error, recovery)
             else:
+                self.retries += 1
                 self._orders.appendleft(order)
                 self._change.notify_all()
         if trouble is not None:
             self._mend(n, recovery)
 
-    def _given_up(self, order: _Order) -> bool:
+    def _given_up(self, order: Order) -> bool:
         return self._closed.is_set() or order.epoch != self._epoch
 
     def _trouble(self, n: int, recovery: Recovery) -> RunError | None:
@@ -242,7 +280,7 @@ class LocalExecutor:
             RunError(f"the seed program fails by now: {failure.kind}: {failure.detail}") if failure else None
         )
 
-    def _part(self, order: _Order, rival: Files) -> None:
+    def _part(self, order: Order, rival: Files) -> None:
         """Give each of two programs a job of its own."""
         own = replace(order.job, rival=None)
         parts = [
@@ -269,7 +307,7 @@ class LocalExecutor:
         self._orders.extendleft(reversed(parts))
         self._change.notify_all()
 
-    def _blame(self, order: _Order, error: RunError, recovery: Recovery) -> None:
+    def _blame(self, order: Order, error: RunError, recovery: Recovery) -> None:
         """It was the program, so that is a failure like any other; unless it would be every program."""
         self._blamed += 1
         if self._blamed > MOST_BLAMED:

@@ -27,3 +27,4 @@ class RunOptions:
     walls: Walls = ANY_WALLS
     baseline: str | None = None
     fork: bool = False
+    cluster: str | None = None  # of Ray: "auto", or HOST:PORT of its head; None: this machine's processes

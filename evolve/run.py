@@ -1,4 +1,4 @@
-"""A run on this machine: its workers are started first, as they take the longest."""
+"""A run, its programs evaluated here or on a cluster: its workers are started first, as they take the longest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(
     problem = load(options.problem)
     stop = Stop()
 
-    slots = cores() if problem.resource is not None else []
+    slots = cores() if problem.resource is not None and options.cluster is None else []
     if slots and (options.workers or 1) > len(slots):
         expected = f"at most {len(slots)}, a core each, as {problem.name} scores what programs use"
         raise BadInput("--workers", expected, f"{options.workers}")
@@ -45,8 +45,15 @@ def run(
             return _play(options, problem, clock, executor, stop, listeners)
         known = Job(problem.seed_files, (CaseKey("search", 0),))
         recovery = Recovery(known, problem.worst, notice=notice)
-        count = options.workers or len(slots) or os.cpu_count() or 1
-        own = LocalExecutor(worker, count, recovery)
+        own: LocalExecutor
+        if options.cluster is not None:
+            # late: only a run on a cluster needs it
+            from evolve.cluster.seats import hire
+
+            own = hire(options.cluster, problem, options.walls, options.workers, recovery, stop)
+        else:
+            room = max(int((os.cpu_count() or 1) / problem.resources.cpus), 1)
+            own = LocalExecutor(worker, options.workers or len(slots) or room, recovery)
         try:
             return _play(options, problem, clock, own, stop, listeners)
         finally:

@@ -124,6 +124,7 @@ def _session(
             "baseline": options.baseline,
             "sandbox": options.walls.kind,
             "runtime": options.walls.runtime,
+            "cluster": options.cluster is not None,
         },
         prices=lambda: {name: price and price._asdict() for name, price in desk.prices.items()},
         contexts=lambda: desk.contexts,

@@ -6,6 +6,7 @@ Everything else imports this module; it imports nothing of ours.
     |-- BadInput              what the user gave cannot be used            exit 2
     `-- RunError              the run could not do its work                exit 1
         |-- SandboxUnavailable    untrusted code cannot be run here; another worker may try
+        |   `-- PlaceLost             the machine where a worker was is gone, or cut off
         |-- EvaluatorError        the problem's trusted side crashed, hung or broke its contract
         |-- LedgerError           the run's history is damaged, locked or of another version
         `-- ModelError            a language model cannot be reached or paid
@@ -71,6 +72,14 @@ class SandboxUnavailable(RunError):
     """Untrusted code cannot be run here."""
 
 
+class PlaceLost(SandboxUnavailable):
+    """Where a worker was is gone, with all that ran there."""
+
+    def __init__(self, place: str, why: str) -> None:
+        self.place = place  # no other has had this name
+        super().__init__(f"{place} is lost: {why}")
+
+
 class EvaluatorError(RunError):
     """The problem's trusted side crashed, hung or broke its contract."""
 
@@ -107,6 +116,17 @@ class Limits:
     memory_bytes: int = 1 << 30
     output_bytes: int = 1 << 20  # the encoded answer
     calls: int = 0  # requests to handlers outside; 0: none
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a cluster must set aside for each worker, and where it may be."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0  # for evaluate.py: no sandbox holds one
+    memory_bytes: int = 0
+    custom: Mapping[str, float] = field(default_factory=dict)  # of the cluster's own, by name
+    labels: Mapping[str, str] = field(default_factory=dict)  # that a node must have
 
 
 @dataclass(frozen=True, slots=True)

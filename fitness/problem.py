@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from evolve.types import BadInput, Build, Claim, Files, Limits, Program
+from evolve.types import BadInput, Build, Claim, Files, Limits, Program, Resources
 from fitness.constraints import Constraint
 from fitness.nearest import one_of
 from fitness.presets import PRESETS, PresetName
@@ -46,6 +46,7 @@ class Problem:
     image: str | None  # of the container; None: the project's own
     processes: bool  # a Python program may start processes
     limits: Limits
+    resources: Resources  # of a worker, on a cluster
     constraints: tuple[Constraint, ...]  # what a better program must not lose
     search_cases: int
     sealed_cases: int
@@ -123,6 +124,7 @@ def load(problem: str | Path) -> Problem:
         image=table.program.image,
         processes=table.program.processes,
         limits=Limits(**table.limits.model_dump(exclude={"build_seconds", "build_memory_bytes"})),
+        resources=Resources(**table.resources.model_dump()),
         constraints=tuple(
             Constraint(
                 each.metric,

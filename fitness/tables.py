@@ -6,12 +6,12 @@ import math
 import re
 import tomllib
 from collections.abc import Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from evolve.types import BadInput, Build, Claim, Limits
+from evolve.types import BadInput, Build, Claim, Limits, Resources
 from fitness.nearest import one_of
 from fitness.presets import PresetName
 from fitness.problem import Resource
@@ -26,7 +26,7 @@ class _Strict(BaseModel):
 
 
 # TOML has arrays only; tuples are what frozen data holds.
-_DEFAULT, _DEFAULT_BUILD = Limits(), Build(())
+_DEFAULT, _DEFAULT_BUILD, _DEFAULT_RESOURCES = Limits(), Build(()), Resources()
 _Pair: Any = Field(default=None, strict=False, min_length=2, max_length=2)
 _Command: Any = Field(default=(), strict=False, min_length=1)
 
@@ -46,6 +46,14 @@ class _Limits(_Strict):
     calls: int = Field(default=_DEFAULT.calls, ge=0)
     build_seconds: float = Field(default=_DEFAULT_BUILD.seconds, gt=0)
     build_memory_bytes: int = Field(default=_DEFAULT_BUILD.memory_bytes, ge=1 << 24)
+
+
+class _Resources(_Strict):
+    cpus: float = Field(default=_DEFAULT_RESOURCES.cpus, gt=0)
+    gpus: float = Field(default=_DEFAULT_RESOURCES.gpus, ge=0)
+    memory_bytes: int = Field(default=_DEFAULT_RESOURCES.memory_bytes, ge=0)
+    custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class _Cases(_Strict):
@@ -86,6 +94,7 @@ class Table(_Strict):
     best_known: float | None = None
     program: _Program
     limits: _Limits = _Limits()
+    resources: _Resources = _Resources()
     constraints: tuple[_Constraint, ...] = Field(default=(), strict=False)
     cases: _Cases = _Cases()
     gate: _Gate = _Gate()

@@ -23,6 +23,7 @@ from evolve.types import (
     Job,
     Json,
     Limits,
+    Resources,
     SandboxUnavailable,
 )
 from fitness.constraints import Constraint
@@ -65,6 +66,7 @@ def pack_problem(problem: Problem) -> Json:
         **{each.name: getattr(problem, each.name) for each in fields(problem)},
         "folder": str(problem.folder),
         "limits": asdict(problem.limits),
+        "resources": asdict(problem.resources),
         "constraints": [each.as_json() for each in problem.constraints],
         "seed_files": _texts(problem.seed_files),
         "documents": _texts(problem.documents),
@@ -77,6 +79,7 @@ def unpack_problem(packed: Json) -> Problem:
         name: tuple(value) if isinstance(value, list) else value for name, value in packed.items()
     }
     plain |= {"folder": Path(packed["folder"]), "limits": Limits(**packed["limits"])}
+    plain |= {"resources": Resources(**packed["resources"])}
     plain |= {"constraints": tuple(Constraint(**each) for each in packed["constraints"])}
     plain |= {name: _files(packed[name]) for name in ("seed_files", "documents")}
     return Problem(**plain)

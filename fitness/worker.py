@@ -24,6 +24,7 @@ SCORE_SECONDS = 1.0  # what evaluate.py may take for a case, beside the program
 ENVIRONMENT = (
     *("PATH", "LD_LIBRARY_PATH", "TMPDIR"),
     *("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
+    "CUDA_VISIBLE_DEVICES",  # a cluster names the cards that are this worker's
 )
 LINE_SHOWN = 300  # characters of what it printed last
 

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "sandbox": {"sandbox"},
 }
 ONE_HOME = {  # heavy or delicate libraries, and the one package part that may import them
-    "ray": "nowhere yet",
+    "ray": "evolve/cluster/fleet.py",
     "docker": "sandbox/container.py",
     "litellm": "evolve/models/litellm.py",
     "httpx": "evolve/models/gguf.py",

@@ -76,6 +76,12 @@ Sandbox = Annotated[
 Runtime = Annotated[
     str | None, typer.Option(metavar="NAME", help="Of the Docker daemon, such as runsc (gVisor).")
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Of a Ray cluster: HOST:PORT of its head, or auto (docs/cluster.md)."
+    ),
+]
 Trust = Annotated[
     bool, typer.Option("--i-trust-the-programs", help="Allow --sandbox none: programs may do what you may.")
 ]
@@ -141,6 +147,7 @@ def run(
             metavar="NAME", help="best-of-n, random or hill-climb: a simple search, to compare with."
         ),
     ] = None,
+    cluster: Cluster = None,
     fork: Annotated[bool, typer.Option("--fork", help="Start anew where the old run cannot go on.")] = False,
     trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
@@ -179,6 +186,7 @@ def run(
             walls=walls,
             baseline=baseline,
             fork=fork,
+            cluster=cluster,
         ),
         as_json=json,
     )

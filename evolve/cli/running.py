@@ -44,6 +44,7 @@ def again(options: RunOptions, result: Mapping[str, Any]) -> str:
         "--sandbox": options.walls.kind if options.walls.kind != "auto" else None,
         "--runtime": options.walls.runtime,
         "--baseline": options.baseline,
+        "--cluster": options.cluster,
     }
     for budget in ("trials", "seconds", "usd", "tokens", "calls"):
         limit = getattr(options, budget)
