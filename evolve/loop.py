@@ -16,6 +16,7 @@ import numpy as np
 from evolve import garbage
 from evolve.asking import Asking, admission
 from evolve.budget import Budget, Clock, Spent
+from evolve.exchange import Exchange, decision_of
 from evolve.flight import Attempt, Duel, Flight, Landed
 from evolve.history import History, evaluation_record, failures_record
 from evolve.landing import Landing
@@ -83,6 +84,7 @@ class Parts:
     sized: bool = False  # how large programs are matters
     in_turn: bool = False  # the sides of a duel take turns in one job: what they use is compared
     session: Mapping[str, Json] | None = None  # what the `resume` event measures; None: the run is new
+    exchange: Exchange | None = None  # with other runs
     landing: Landing | None = None  # keeps what a kill would lose between a worker and the ledger
     clock: Clock = field(default_factory=Clock)
     listeners: Sequence[Listener] = ()
@@ -120,7 +122,8 @@ class Search:
                         talks[decision["trial"]] = talk
         self.replayed = self.history.last
         self.parts.clock.resume(self.history.elapsed)
-        if self.parts.session is not None and self.closing() is None:
+        # what was merged into a run whose budget is spent is evaluated all the same
+        if self.parts.session is not None and (self.closing() is None or self.parts.ledger.pending()):
             self.append("resume", {"changes": self._changes()}, self.parts.session)
         self._judge()
         self._next = max(self._next, self.history.last_trial + 1)
@@ -265,6 +268,14 @@ class Search:
     def _ask(self) -> bool:
         """Start one more attempt; False: there is nobody to ask now."""
         parts, pending = self.parts, self._attempts()
+        if parts.exchange is not None:
+            trees = self.history.trees
+            immigrant = parts.exchange.take(self._next, lambda tree: tree in trees or tree in self._trees)
+            if immigrant is not None:
+                self._next += 1
+                decision = decision_of(self._next - 1, self.history.last, self.history.seed)
+                self._consider(Attempt(decision), immigrant)
+                return True
         talking: Counter[str | None] = Counter(
             attempt.decision.get("model") for attempt in pending if attempt.proposal is None
         )

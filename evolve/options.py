@@ -27,4 +27,5 @@ class RunOptions:
     walls: Walls = ANY_WALLS
     baseline: str | None = None
     fork: bool = False
+    exchange: str | None = None  # git URL of a bare repository where runs show each other their elites
     cluster: str | None = None  # of Ray: "auto", or HOST:PORT of its head; None: this machine's processes

@@ -27,7 +27,7 @@ from populations.facts import digest_of
 from populations.ledger import GitLedger
 from populations.trees import variant_id
 
-GIVEN = ("seed", "fork")  # children that nobody was asked for
+GIVEN = ("seed", "fork", "immigrant")  # children that nobody was asked for
 
 
 @dataclass(slots=True)
@@ -67,13 +67,14 @@ class _Replay:
         self._settings: Mapping[str, Json] = {}
         self._asks: defaultdict[int, list[Mapping[str, Json]]] = defaultdict(list)  # by told
         self._under_way: dict[int, _Attempt] = {}
+        self._given: dict[int, Mapping[str, Json]] = {}  # under way, that nobody was asked for
         self._trees: set[str] = set()
         decisions = {decision["trial"]: decision for decision, _ in ledger.pending()}
         for event in ledger.events():
             if event.kind == "trial":
                 decisions[event.decision["trial"]] = event.decision
         for _, decision in sorted(decisions.items()):
-            if decision["operator"] not in GIVEN:
+            if decision["operator"] != "seed":
                 self._asks[decision["told"]].append(decision)
 
     def tell(self, event: Event) -> Event:
@@ -83,6 +84,8 @@ class _Replay:
             again = replace(event, decision=self._again(event))
             if records.canonical(again.decision) != records.canonical(event.decision):
                 self._differs(again.decision, event.decision)
+        if event.kind == "trial" and (given := self._given.pop(event.decision["trial"], None)) is not None:
+            self._trees.discard(given["tree"])
         trial = self._history.tell(event)
         if event.kind in ("start", "resume"):
             self._sit_down(event)
@@ -123,7 +126,13 @@ class _Replay:
     def _ask(self, recorded: Mapping[str, Json]) -> None:
         assert self._asking is not None
         trial, without = recorded["trial"], recorded.get("without", ())
-        pending = [attempt.decision for attempt in self._under_way.values()]
+        if recorded["operator"] in GIVEN:
+            if recorded.get("variant", recorded["tree"]) is not None:  # it is, or is being, evaluated
+                self._given[trial] = recorded
+                self._trees.add(recorded["tree"])
+            return
+        under_way = {trial: attempt.decision for trial, attempt in self._under_way.items()}
+        pending = [decision for _, decision in sorted((under_way | self._given).items())]
         asked = self._asking.ask(trial, recorded["told"], pending, without)
         self.found.trials += 1
         if asked is None:

@@ -1,4 +1,4 @@
-"""A run, its programs evaluated here or on a cluster: its workers are started first, as they take the longest."""
+"""A run; its workers, of this machine or of a cluster, are started first, as they take the longest."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(
 
     with stop.listening():
         if executor is not None:
-            return _play(options, problem, clock, executor, stop, listeners)
+            return _play(options, problem, clock, executor, stop, listeners, notice)
         known = Job(problem.seed_files, (CaseKey("search", 0),))
         recovery = Recovery(known, problem.worst, notice=notice)
         own: LocalExecutor
@@ -55,7 +55,7 @@ def run(
             room = max(int((os.cpu_count() or 1) / problem.resources.cpus), 1)
             own = LocalExecutor(worker, options.workers or len(slots) or room, recovery)
         try:
-            return _play(options, problem, clock, own, stop, listeners)
+            return _play(options, problem, clock, own, stop, listeners, notice)
         finally:
             own.close()
 
@@ -67,8 +67,9 @@ def _play(
     executor: Executor,
     stop: Stop,
     listeners: Sequence[Listener],
+    notice: Callable[[str], None],
 ) -> dict[str, Json]:
     # Late: loop, operators and gate take a tenth of a second, in which the workers start.
     from evolve.session import play
 
-    return play(options, problem, clock, executor, stop, listeners)
+    return play(options, problem, clock, executor, stop, listeners, notice)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 from evolve.asking import Asking
 from evolve.budget import Budget, Clock
 from evolve.claim import open_sealed, reserve
+from evolve.exchange import Exchange
 from evolve.landing import Landing
 from evolve.loop import Parts, Search, search
 from evolve.models.calls import Calls
@@ -30,6 +31,7 @@ from fitness.problem import Problem
 from fitness.simplicity import weighs
 from populations import create as create_population
 from populations.ledger import GitLedger
+from populations.meeting import Meeting
 
 
 def run_path(options: RunOptions, problem: Problem) -> Path:
@@ -46,6 +48,7 @@ def play(
     executor: Executor,
     stop: Stop,
     listeners: Sequence[Listener],
+    notice: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Json]:
     """Put a run together, let it search, open the sealed draws, say what came out; see `evolve.run.run`."""
     operators = create_operators(options.operators, problem, options.models)
@@ -64,10 +67,12 @@ def play(
         GitLedger.open_or_create(place.path) as ledger,
         closing(Landing(ledger.folder / "landed")) as landing,
         closing(Calls(ledger.folder / "calls")) as calls,
+        ExitStack() as stack,
     ):
         if inspected is not None:
             begin(ledger, place.begun, session, inspected, place.forked)
         desk.keep(calls)
+        exchange = stack.enter_context(_exchange(options, ledger, problem, notice))
         gate: Gate = OpenGate() if session.rule == "open" else DuelGate()
         parts = Parts(
             ledger=ledger,
@@ -82,9 +87,10 @@ def play(
             sized=weighs(reading_of(problem)[0], ledger.event(0).measured["repeatable"]),
             in_turn=problem.resource is not None,
             session=None if new else session.measured(),
+            exchange=exchange,
             landing=landing,
             clock=clock,
-            listeners=listeners,
+            listeners=[*listeners, *([exchange] if exchange is not None else [])],
             stop=stop,
             reserve=reserve(problem, executor.workers, session.budget),
         )
@@ -93,6 +99,21 @@ def play(
         ledger.flush()
         sandbox = str(ended.history.session["sandbox"])  # as the last session recorded it
         return summary(ledger, gate, ended.history, reason, sandbox)
+
+
+@contextmanager
+def _exchange(
+    options: RunOptions, ledger: GitLedger, problem: Problem, notice: Callable[[str], None]
+) -> Iterator[Exchange | None]:
+    """With other runs, where a meeting place is named."""
+    if options.exchange is None:
+        yield None
+        return
+    ledger.flush()  # its first event names the run there
+    folder = ledger.folder / "exchange.git"
+    meeting = Meeting(ledger.folder.parent, folder, options.exchange, ledger.root, problem.digest)
+    with closing(Exchange(meeting, ledger, notice)) as exchange:
+        yield exchange
 
 
 def _session(

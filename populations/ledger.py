@@ -158,6 +158,12 @@ class GitLedger:
         return self._commits[self._in_git - 1] if self._in_git else ""
 
     @property
+    def root(self) -> str:
+        """Hash of the first event that is in git: no other run has it. Empty while there is none."""
+        self._retire()
+        return self._commits[0] if self._in_git else ""
+
+    @property
     def folder(self) -> Path:
         """Where a run keeps what is not git's: the journal, and caches that may be deleted."""
         return self._git_dir / repository.OURS

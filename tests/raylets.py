@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes on this machine, each a raylet of its own: addresses of the loopback alone."""
+"""A Ray cluster of several nodes on this machine, each a raylet of its own, all on the loopback."""
 
 from __future__ import annotations
 

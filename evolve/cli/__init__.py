@@ -148,6 +148,10 @@ def run(
         ),
     ] = None,
     cluster: Cluster = None,
+    exchange: Annotated[
+        str | None,
+        typer.Option(metavar="GIT_URL", help="A bare repository where runs show each other their best."),
+    ] = None,
     fork: Annotated[bool, typer.Option("--fork", help="Start anew where the old run cannot go on.")] = False,
     trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
@@ -187,10 +191,27 @@ def run(
             baseline=baseline,
             fork=fork,
             cluster=cluster,
+            exchange=exchange,
         ),
         as_json=json,
     )
     return _STOPPED_BY.get(result["stopped_by"], 0)
+
+
+@app.command(rich_help_panel=_EVOLVING)
+def merge(
+    run: Run,
+    other: Annotated[
+        str,
+        typer.Argument(metavar="OTHER", help="Another run of the same problem.", show_default=False),
+    ],
+    most: Annotated[int, typer.Option(metavar="N", help="At the most.")] = 3,
+) -> None:
+    """Let the best of OTHER into RUN: evaluated there when it goes on."""
+    _above_zero("--most", most)
+    from evolve.cli.merging import merge as body
+
+    body(run, other, most)
 
 
 @app.command(rich_help_panel=_LOOKING)
@@ -379,11 +400,11 @@ def calibrate(
 
 
 @app.command(rich_help_panel=_PROBLEMS)
-def doctor() -> int:
-    """What this machine can do, and what to install."""
+def doctor(cluster: Cluster = None) -> int:
+    """What this machine, or a cluster's, can do; what to install."""
     from evolve.cli.doctor import doctor as body
 
-    return body()
+    return body(cluster)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

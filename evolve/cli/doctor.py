@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -20,12 +21,18 @@ from sandbox import Level, chosen, probe
 
 LEAST_PYTHON = (3, 11)
 LEAST_DISK_BYTES = 1 << 30
+MOST_AHEAD = 1.0  # seconds of a node's clock: only logs suffer, no result depends on it
+
+if TYPE_CHECKING:
+    from evolve.cluster.fleet import Node
 
 Finding = tuple[str, bool | None, str]  # what, fine (None: worth knowing), words
 
 
-def doctor() -> int:
-    """Print what was found; 1 where a run would not work here."""
+def doctor(cluster: str | None) -> int:
+    """Print what was found; 1 where a run would not work here, or on no node of the cluster."""
+    if cluster is not None:
+        return _doctor_of_cluster(cluster)
     out = screen()
     levels = list(sandboxes())
     findings = [*machine(), *levels]
@@ -40,6 +47,57 @@ def doctor() -> int:
         return 1
     out.print("Ready. Next: evolve run tsp_constructive --seconds 60")
     return 0
+
+
+def _doctor_of_cluster(address: str) -> int:
+    """Print each node: its room, sandboxes, image, versions and clock."""
+    # late: the cluster's part of the package is needed for nothing else here
+    from evolve.cluster.fleet import look
+    from evolve.cluster.station import versions
+
+    out, driver, fit = screen(), versions(), 0
+    for node, found, ahead in look(address):
+        out.print(Text(f"node {node.name}", style="key"))
+        works, findings = node_findings(found, driver, ahead)
+        fit += works
+        out.print(Facts((name, _marked(fine, words)) for name, fine, words in [_room(node), *findings]))
+        out.print()
+    if not fit:
+        out.print(Text("No node can do the work of a run: see above.", style="bad"))
+        return 1
+    out.print(f"{fit} node{'s' * (fit != 1)} can work. Next: evolve run PROBLEM --cluster {address}")
+    return 0
+
+
+def _room(node: Node) -> Finding:
+    count = {name: much for name, much in sorted(node.total.items()) if ":" not in name}
+    sizes = {"memory", "object_store_memory"}
+    words = [
+        f"{name} {size(int(much))}" if name in sizes else f"{name} {much:g}" for name, much in count.items()
+    ]
+    labels = [f"{key}={value}" for key, value in node.labels.items() if not key.startswith("ray.io/")]
+    return "room", True, "; ".join([", ".join(words), *labels])
+
+
+def node_findings(found: Json, driver: Mapping[str, str], ahead: float) -> tuple[bool, list[Finding]]:
+    """Whether a node can work, and what was found there; `found` is text where it did not answer."""
+    if isinstance(found, str):
+        return False, [("answer", False, found)]
+    from evolve.cluster.fleet import greet  # late, as above
+
+    wrong = greet(found, driver)
+    said = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    findings: list[Finding] = [("versions", wrong is None, wrong or said)]
+    for name, why in found["levels"].items():
+        findings.append((name, None if why else True, why or "works"))
+    level, image = found["auto"], found["image"]
+    gets = f"takes {level}" if level else "no sandbox works here: this node gets no work"
+    findings.append(("auto", level is not None, gets))
+    findings.append(("image", True if image else None, image or "not there, or no Docker: see docker above"))
+    off = abs(ahead) > MOST_AHEAD
+    words = f"{ahead:+.3f} s beside the driver's"
+    findings.append(("clock", None if off else True, words + ("; set it by NTP" if off else "")))
+    return wrong is None and level is not None, findings
 
 
 def machine() -> Iterator[Finding]:

@@ -80,7 +80,7 @@ def show_variant(run: str, name: str) -> None:
         for path, data in record.ledger.variant(id).files.items():
             _section(out, path)
             _program(out, path, data, numbers=True)
-        if (event := story.proposals.get(trial.index)) is not None:
+        if (event := story.proposals.get(trial.index)) is not None and trial.model is not None:
             for path in ("prompt.md", "reply.md"):
                 _section(out, path)
                 out.print(harmless(record.ledger.file(event, path).decode(errors="replace")), soft_wrap=True)

@@ -45,6 +45,7 @@ def again(options: RunOptions, result: Mapping[str, Any]) -> str:
         "--runtime": options.walls.runtime,
         "--baseline": options.baseline,
         "--cluster": options.cluster,
+        "--exchange": options.exchange,
     }
     for budget in ("trials", "seconds", "usd", "tokens", "calls"):
         limit = getattr(options, budget)

@@ -38,6 +38,7 @@ LOOK_SECONDS = 1.0  # between two looks at the nodes
 BEAT_SECONDS = 2.0  # between two signs of life that are asked for
 SILENT_SECONDS = 30.0  # without one a station is lost
 START_SECONDS = 90.0  # for a station to be placed and to greet; then its node is looked at again
+WISH_SECONDS = 5.0  # after a wish was granted, until there is another: stations come first
 FULL_SECONDS = 60.0  # for room in the object store
 STORE_BYTES = 100 << 20  # of a Ray that is started here: programs and scores are small
 MOST_SEATS = 128  # of one station: each is a thread there
@@ -78,7 +79,10 @@ def bundle(need: Resources, seats: int = 1) -> dict[str, float]:
 
 
 class Ray:
-    """A connection to a cluster, one at a time in a process; "auto" starts one here where none runs."""
+    """A connection to a cluster; "auto" starts one here where none runs.
+
+    A process has one connection: a second one is the first one's, and so is what a caller has opened himself.
+    """
 
     def __init__(self, address: str, notice: Notice = _silent) -> None:
         if address.startswith("ray://"):
@@ -96,8 +100,9 @@ class Ray:
         self.ray: Any = ray
         init: Any = ray.init
         self.errors: tuple[type[BaseException], ...] = (ray.exceptions.RayError,)
-        if ray.is_initialized():
-            raise RunError("this process is connected to a Ray cluster already")
+        self._ours = not ray.is_initialized()
+        if not self._ours:
+            return
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         try:
             if address != "auto":
@@ -121,8 +126,9 @@ class Ray:
             raise RunError(f"no Ray cluster answers at {address}: {why} ({fix})") from error
 
     def close(self) -> None:
-        """Disconnect; a Ray that was started here ends."""
-        self.ray.shutdown()
+        """Disconnect, if it connected; a Ray that was started here ends."""
+        if self._ours:
+            self.ray.shutdown()
 
     @property
     def version(self) -> str:
@@ -165,6 +171,12 @@ class Ray:
 
         labels = [dict(need.labels)] * seats if need.labels else None
         return placement_group([bundle(need)] * seats, strategy="PACK", bundle_label_selector=labels)
+
+    def granted(self, wish: Any) -> bool:
+        """Whether the cluster has found the room; it keeps it for the wish until that is withdrawn."""
+        from ray.util.placement_group import placement_group_table
+
+        return bool(placement_group_table(wish)["state"] == "CREATED")
 
     def withdraw(self, wish: Any) -> None:
         """What was wished for is there, or is not needed any more."""
@@ -366,12 +378,13 @@ class Fleet:
         self.wanted = workers  # None: all that there is room for
         self.unfit: dict[str, Unfit] = {}  # by node
         self._pinned = problem.resource is not None  # each worker to a core of its own
-        self._silent_seconds = silent_seconds
+        self.silent_seconds = silent_seconds
         self._notice, self._noticed = notice, ""
         self._posts: list[Post] = []
         self._greeted: dict[str, Future[Json]] = {}  # node -> its answer
         self._free: deque[Place] = deque()
-        self._wish: tuple[int, Any] | None = None
+        self._wish: tuple[int, Any] | None = None  # for so many seats
+        self._wished = -math.inf  # when the last one was withdrawn
         self._versions = versions()
         self._closed = Event()
         self.lost = 0  # stations
@@ -484,7 +497,7 @@ class Fleet:
         for post in list(self._posts):
             if post.node.id not in alive:
                 post.lose("its node has died")
-            elif post.levels and now - post.heard > self._silent_seconds:
+            elif post.levels and now - post.heard > self.silent_seconds:
                 post.lose(f"no sign of life for {now - post.heard:.0f} s")
             elif not post.levels and now - post.began > START_SECONDS:
                 post.lose(f"it did not start within {START_SECONDS:g} s")
@@ -523,13 +536,17 @@ class Fleet:
         coming = sum(post.seats for post in self._posts)
         missing = MOST_SEATS * len(fit) if self.wanted is None else self.wanted - coming
         room = {id: self._room(node) for id, node in fit.items()}
-        for id, seats in _spread(missing, room).items():
+        spread = _spread(missing, room)
+        for id, seats in spread.items():
             post = Post(self, fit[id], seats)
             with self.change:
                 self._posts.append(post)
             for seat in range(seats):
                 post.call("level", seat).add_done_callback(partial(self._ready, post, seat))
-        self._wish_for(0 if self.wanted is None else self.wanted - sum(post.seats for post in self._posts))
+        missing = 0 if self.wanted is None else missing - sum(spread.values())
+        known = all(node.id in self._greeted and self._greeted[node.id].done() for node in nodes)
+        if missing <= 0 or known:
+            self._wish_for(missing)
 
     def _room(self, node: Node) -> int:
         """How many seats a node can have more, as Ray counts and as we do: its count comes late."""
@@ -570,10 +587,11 @@ class Fleet:
 
     def _wish_for(self, missing: int) -> None:
         """Say what is missing, and ask a cluster that can grow for it."""
-        if (self._wish[0] if self._wish else 0) != missing:
-            if self._wish is not None:
-                self.ray.withdraw(self._wish[1])
-            self._wish = (missing, self.ray.wish(self.need, missing)) if missing > 0 else None
+        if self._wish is not None and (self._wish[0] != missing or self.ray.granted(self._wish[1])):
+            self.ray.withdraw(self._wish[1])  # what was granted is free for stations then
+            self._wish, self._wished = None, time.monotonic()
+        if self._wish is None and missing > 0 and time.monotonic() - self._wished > WISH_SECONDS:
+            self._wish = missing, self.ray.wish(self.need, missing)
         if missing > 0:
             self._say(f"waiting for room: {self._why_none(missing)}")
         elif self._noticed.startswith("waiting for room") and self.seats:

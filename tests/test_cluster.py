@@ -1,0 +1,252 @@
+"""Workers on a Ray cluster of two nodes and more, each a raylet of its own, killed and stopped for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from executor_contract import BARE, CASES, EveryExecutorOfProcesses, Hire, frail, program, recovery
+from raylets import Raylets, raylets
+
+from evolve.cluster.fleet import greet
+from evolve.cluster.seats import ClusterExecutor, hire
+from evolve.cluster.station import versions
+from evolve.run import RunOptions, run
+from evolve.types import BadInput, Event, Job, Json
+from fitness.doubles import number_problem
+from fitness.problem import Problem, load
+from populations.ledger import GitLedger
+
+EVOLVE = [sys.executable, "-m", "evolve"]
+SLOW = "import time\n\n\ndef solve(case):\n    time.sleep(1 / 20)\n    return 0.0\n"
+
+# Ray's, not ours: its import warns of what it does itself, and its sockets end with the process
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Raylets]:
+    with raylets(2, 2) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def problem(tmp_path_factory: pytest.TempPathFactory) -> Problem:
+    return frail(tmp_path_factory.mktemp("problems") / "frail")
+
+
+class TestCluster(EveryExecutorOfProcesses):
+    @pytest.fixture
+    def hire(self, cluster: Raylets, problem: Problem) -> Hire:
+        return lambda workers: closing(self._hired(cluster, problem, workers))
+
+    @staticmethod
+    def _hired(cluster: Raylets, problem: Problem, workers: int) -> ClusterExecutor:
+        return hire(cluster.address, problem, BARE, workers, recovery(problem))
+
+    @pytest.fixture
+    def executor(self, cluster: Raylets, problem: Problem, shared: list[ClusterExecutor]) -> ClusterExecutor:
+        """One for all tests that do not ask for one of their own: a connection takes seconds."""
+        if not shared:
+            shared.append(self._hired(cluster, problem, 2))
+        return shared[0]
+
+    def test_who_kills_whole_stations_has_failed_after_two_and_nobody_beside_it(
+        self, executor: ClusterExecutor
+    ) -> None:
+        beside = [executor.submit(Job(program(2.0, seconds=0.3), CASES[:1])) for _ in range(3)]
+        found = executor.submit(Job(program(14.0), CASES[:1])).result(120)
+        assert [each.kind for each in found.failures if each] == ["machinery"]
+        assert len(found.survived) == 2 and all("has died" in text for text in found.survived)
+        assert [future.result(60).scores for future in beside] == [(2.0,)] * 3
+
+    def test_a_full_object_store_is_waited_for(self, executor: ClusterExecutor) -> None:
+        import ray.exceptions
+
+        tries = iter([ray.exceptions.ObjectStoreFullError("no room")] * 2)
+
+        def send() -> str:
+            for error in tries:
+                raise error
+            return "sent"
+
+        assert executor.fleet.sent(send) == "sent"
+
+    def test_a_station_that_hangs_is_left(self, executor: ClusterExecutor) -> None:
+        """Last of those that share an executor: it is closed."""
+        executor.fleet.silent_seconds = 4.0
+        futures = [executor.submit(Job(program(3.0, seconds=0.5), CASES[:1])) for _ in range(4)]
+        time.sleep(0.2)
+        station = stations()[0]
+        os.kill(station, signal.SIGSTOP)
+        try:
+            assert [future.result(120).scores for future in futures] == [(3.0,)] * 4
+            assert executor.retries and executor.fleet.lost
+        finally:
+            os.kill(station, signal.SIGCONT)
+            executor.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[list[ClusterExecutor]]:
+    kept: list[ClusterExecutor] = []
+    yield kept
+    for executor in kept:
+        executor.close()
+
+
+def stations() -> list[int]:
+    """Processes that hold a station: the parents of evaluators that are no children of ours."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"ray::Station" in status.read_bytes() and mine(int(status.parent.name)):
+                found.append(int(status.parent.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def mine(pid: int) -> bool:
+    """Whether a process descends from this one's raylets: their folder is in its environment."""
+    return os.environ["RAY_TMPDIR"].encode() in Path(f"/proc/{pid}/environ").read_bytes()
+
+
+def options(problem: Path, to: Path, **more: Json) -> RunOptions:
+    return RunOptions(
+        str(problem), to, operators=("evolve.doubles.Nudge",), walls=BARE, **more
+    )  # fmt: skip
+
+
+def trials(at: Path) -> list[Event]:
+    with GitLedger.read(at) as ledger:
+        return [event for event in ledger.events() if event.kind == "trial"]
+
+
+def verified(at: Path) -> None:
+    done = subprocess.run([*EVOLVE, "verify", str(at)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_with_one_job_in_flight_a_cluster_decides_as_one_machine(cluster: Raylets, tmp_path: Path) -> None:
+    problem = number_problem(tmp_path / "numbers", search=2)
+    digests = []
+    for name, address in (("here", None), ("there", cluster.address)):
+        run(options(problem, tmp_path / f"{name}.git", trials=15, workers=1, cluster=address))
+        with GitLedger.read(tmp_path / f"{name}.git") as ledger:
+            digests.append(ledger.digest())
+    assert digests[0] == digests[1]
+
+
+def test_a_node_killed_in_the_middle_costs_nothing_but_a_second_try(cluster: Raylets, tmp_path: Path) -> None:
+    """Four workers on two nodes, the second of them new: it takes the place of the killed one in the end."""
+    problem = number_problem(tmp_path / "numbers", SLOW)
+    doomed = cluster.add(2)
+    said: list[str] = []
+
+    class Killing:
+        heard = 0
+
+        def tell(self, event: Event) -> None:
+            self.heard += event.kind == "trial"
+            if self.heard == 12 and event.kind == "trial":
+                cluster.kill(doomed)
+
+    asked = options(problem, tmp_path / "run.git", trials=60, workers=6, cluster=cluster.address)
+    result = run(asked, [Killing()], notice=said.append)
+    assert result["trials"] == 60 and result["failures"] == {}
+    found = trials(tmp_path / "run.git")
+    assert sorted(event.decision["trial"] for event in found) == list(range(61))
+    verified(tmp_path / "run.git")
+    cluster.forget(doomed)
+
+
+def test_a_killed_driver_goes_on_from_a_clone_in_another_folder(cluster: Raylets, tmp_path: Path) -> None:
+    problem = number_problem(tmp_path / "numbers", SLOW)
+    first, second = tmp_path / "here" / "run.git", tmp_path / "there" / "run.git"
+    command = [
+        *EVOLVE,
+        "run",
+        str(problem),
+        "--operators",
+        "evolve.doubles.Nudge",
+        "--cluster",
+        cluster.address,
+    ]
+    command += ["--sandbox", "none", "--i-trust-the-programs", "--trials", "40", "--json", "--to"]
+    with subprocess.Popen([*command, str(first)], stderr=subprocess.PIPE) as driver:
+        while not first.exists() or len(trials(first)) < 10:
+            assert driver.poll() is None, driver.stderr and driver.stderr.read()
+            time.sleep(0.2)
+        driver.kill()
+    subprocess.run(["git", "clone", "--mirror", str(first), str(second)], check=True, capture_output=True)
+    kept = len(trials(second))
+    done = subprocess.run([*command, str(second)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["trials"] == 40
+    found = trials(second)
+    assert 1 < kept < 41 and [e.decision["trial"] for e in found].count(kept - 1) == 1
+    assert sorted(event.decision["trial"] for event in found) == list(range(41))
+    verified(second)
+
+
+def test_what_is_not_there_yet_is_waited_for_visibly(cluster: Raylets, tmp_path: Path) -> None:
+    folder = number_problem(tmp_path / "numbers")
+    toml = (folder / "problem.toml").read_text()
+    more = '[resources]\ncpus = 0.5\ncustom = {lens = 1}\nlabels = {zone = "b"}\n'
+    (folder / "problem.toml").write_text(toml + more)
+    problem, said, found = load(folder), list[str](), list[ClusterExecutor]()
+
+    def wait() -> None:
+        found.append(hire(cluster.address, problem, BARE, 2, recovery(problem, said)))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    while not said:
+        time.sleep(0.1)
+    assert "waiting for room: no node has a seat for 2 workers of CPU 0.5, lens 1 on zone=b" in said
+    cluster.add(1, wait=False, resources={"lens": 2}, labels={"zone": "b"})
+    waiting.join(120)
+    with closing(found[0]) as executor:
+        assert executor.submit(Job(program(1.0), CASES[:1])).result(60).scores == (1.0,)
+        assert len(executor.health()) == 1
+    assert said[-1] == ""
+
+
+def test_what_no_node_can_do_is_said_at_once(cluster: Raylets, tmp_path: Path) -> None:
+    folder = number_problem(tmp_path / "numbers")
+    toml = (
+        (folder / "problem.toml").read_text().replace("[program]", 'packages = ["no_such_module"]\n[program]')
+    )
+    (folder / "problem.toml").write_text(toml)
+    problem = load(folder)
+    with pytest.raises(BadInput, match="no_such_module"):
+        hire(cluster.address, problem, BARE, None, recovery(problem))
+
+
+def test_the_doctor_looks_at_every_node(cluster: Raylets) -> None:
+    done = subprocess.run([*EVOLVE, "doctor", "--cluster", cluster.address], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(re.findall(r"127\.0\.0\.\d+/", done.stdout)) >= 3
+    assert "bubblewrap" in done.stdout and "clock" in done.stdout
+
+
+def test_another_version_is_refused_with_what_helps() -> None:
+    here = versions()
+    assert greet({"versions": here}, here) is None
+    there = {**here, "evolve-code": "0.0.9", "sources": "other"}
+    said = greet({"versions": there}, here)
+    assert said is not None and "pip install evolve-code==" in said and "0.0.9" in said
+    assert "the same sources" in str(greet({"versions": {**here, "sources": "other"}}, here))
