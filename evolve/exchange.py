@@ -203,7 +203,8 @@ def merge(ledger: GitLedger, other: GitLedger, territory: Territory, most: int) 
             seed = seed or str(event.decision.get("variant"))
     last = max([last, *(decision["trial"] for decision, _ in ledger.pending())])
     known |= {str(decision.get("tree")) for decision, _ in ledger.pending()}
-    commits, merged = other.variants(), []
+    merged: list[str] = []
+    commits = other.variants()
     for id, score in elites.shown()[:most]:
         found = other.variant(id)
         tree = tree_id(found.files)

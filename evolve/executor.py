@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Condition, Event, Thread
 
+from evolve.cluster import Health
 from evolve.types import BadInput, Evaluation, Failure, Files, Fitness, Job, PlaceLost, RunError
 
 START_SECONDS = 60.0  # for the first worker, on a machine that is busy
@@ -121,6 +122,10 @@ class LocalExecutor:
         self._first.wait(START_SECONDS)
         made = list(self._fitnesses.values())
         return made[0].level if made else "not started"
+
+    def health(self) -> dict[str, Health]:
+        """Of each node, where there are any."""
+        return {}
 
     def submit(self, job: Job) -> Future[Evaluation]:
         """Start a job; see `evolve.types.Executor`."""

@@ -28,4 +28,5 @@ class RunOptions:
     baseline: str | None = None
     fork: bool = False
     exchange: str | None = None  # git URL of a bare repository where runs show each other their elites
+    metrics: int | None = None  # port on the loopback where Prometheus finds them
     cluster: str | None = None  # of Ray: "auto", or HOST:PORT of its head; None: this machine's processes

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 
 from evolve.budget import Clock
 from evolve.executor import LocalExecutor, Recovery, cores
+from evolve.metrics import Metrics
 from evolve.options import RunOptions as RunOptions
 from evolve.stopping import Stop
 from evolve.types import BadInput, CaseKey, Executor, Fitness, Job, Json, Listener
@@ -54,10 +56,10 @@ def run(
         else:
             room = max(int((os.cpu_count() or 1) / problem.resources.cpus), 1)
             own = LocalExecutor(worker, options.workers or len(slots) or room, recovery)
-        try:
+        with closing(own), ExitStack() as stack:
+            if options.metrics is not None:
+                listeners = [*listeners, stack.enter_context(closing(Metrics(options.metrics, own)))]
             return _play(options, problem, clock, own, stop, listeners, notice)
-        finally:
-            own.close()
 
 
 def _play(

@@ -152,6 +152,10 @@ def run(
         str | None,
         typer.Option(metavar="GIT_URL", help="A bare repository where runs show each other their best."),
     ] = None,
+    metrics: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", help="Serve metrics there, on the loopback, for Prometheus."),
+    ] = None,
     fork: Annotated[bool, typer.Option("--fork", help="Start anew where the old run cannot go on.")] = False,
     trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
@@ -166,6 +170,7 @@ def run(
     _above_zero("--tokens", tokens)
     _above_zero("--calls", calls)
     _above_zero("--workers", workers)
+    _above_zero("--metrics", metrics)
     walls = _walls(sandbox, trust, runtime)
     chosen = tuple(filter(None, map(str.strip, operators.split(",")))) if operators is not None else None
     paid = {"--usd": usd, "--tokens": tokens, "--calls": calls}
@@ -192,6 +197,7 @@ def run(
             fork=fork,
             cluster=cluster,
             exchange=exchange,
+            metrics=metrics,
         ),
         as_json=json,
     )

@@ -46,6 +46,7 @@ def again(options: RunOptions, result: Mapping[str, Any]) -> str:
         "--baseline": options.baseline,
         "--cluster": options.cluster,
         "--exchange": options.exchange,
+        "--metrics": options.metrics,
     }
     for budget in ("trials", "seconds", "usd", "tokens", "calls"):
         limit = getattr(options, budget)

@@ -15,11 +15,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from threading import Condition, Event, Thread
 from typing import Any, NamedTuple
 
+from evolve.cluster import Health
 from evolve.cluster.station import Station, examine, hello, versions
 from evolve.types import (
     BadInput,
@@ -342,15 +343,6 @@ class Post:
         self._beating = False
         if call.exception() is None:
             self.health = call.result()
-
-
-@dataclass(slots=True)
-class Health:
-    """What is known of a node, for metrics."""
-
-    seats: int = 0
-    silent_seconds: float = 0.0
-    measured: Mapping[str, float] = field(default_factory=dict)
 
 
 class Unfit(NamedTuple):

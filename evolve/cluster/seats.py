@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from threading import Thread
 
-from evolve.cluster.fleet import SILENT_SECONDS, Fleet, Health, Place, Ray
+from evolve.cluster import Health
+from evolve.cluster.fleet import SILENT_SECONDS, Fleet, Place, Ray
 from evolve.executor import LocalExecutor, Order, Recovery
 from evolve.types import Evaluation, Job, SandboxUnavailable, Walls
 from fitness import wire
