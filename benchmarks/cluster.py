@@ -2,10 +2,10 @@
 
     python benchmarks/cluster.py cost|rate|sleep|kills|resume ... [--sandbox docker] [--rounds N]
 
-cost    one job in flight, a program of 1 ms: local and on the cluster in turn, and the driver's CPU time for a job
+cost    one job in flight, a program of 1 ms: local and on the cluster in turn; the driver's CPU time for each
 rate    evaluations a second of a program of 1 ms, 2 workers on 2 nodes; local beside it
 sleep   256 jobs that sleep for a second, 64 workers on 2 nodes, against the ideal of 4 s
-kills   a run of 500 trials, 4 workers on 2 nodes; three times the raylet of one is killed and a new node added
+kills   a run of 500 trials, 4 workers on 2 nodes; three times the raylet of one is killed, a new node added
 resume  a run of 500 trials whose driver is killed, cloned into another folder, and gone on with there
 """
 
@@ -198,6 +198,7 @@ def spread(found: list[float]) -> str:
     return f"{statistics.median(found):.4g} ({min(found):.4g} to {max(found):.4g})"
 
 
+RAW = argparse.RawDescriptionHelpFormatter
 PARTS = {"cost": cost, "rate": rate, "sleep": sleep, "kills": kills, "resume": resume}
 
 

@@ -2,14 +2,15 @@
 
     python benchmarks/cluster_simulation.py [--driver-ms D] [--remote-ms R] [--drivers K]
 
-The driver is one server with a queue: each trial takes D ms of it (ask, propose, write down, pack, call, unpack,
-tell; `benchmarks/cluster.py` measures it). Workers serve one job each; a job takes what its program takes, plus R ms
-of machinery on its way and on its node. 2 jobs a worker are under way, as in the loop. Service times vary: the
-driver's as a gamma of shape 4, a program's as a gamma of shape 10. What is not in it: a network that saturates, git
-on a slow disk, nodes that die.
+The driver is one server with a queue: each trial takes D ms of it (ask, propose, write down, pack, call,
+unpack, tell; `loop.py` and `cluster.py cost` measure it). Workers serve one job each; it takes what its program takes,
+plus R ms of machinery on its way and on its node. 2 jobs a worker are under way, as in the loop. Service times
+vary: the driver's as a gamma of shape 4, a program's as one of shape 10. Not in it: a network that saturates,
+git on a slow disk, nodes that die.
 
 Throughput is bounded by min(W / (program + R), 1 / D): the simulation shows how near one comes, and where the
-driver is the bottleneck. There, and only there, several drivers help: K of them share the workers and exchange elites.
+driver is the bottleneck. There, and only there, several drivers help: K of them share the workers and
+exchange elites.
 """
 
 from __future__ import annotations
@@ -103,9 +104,9 @@ def main() -> None:
     parser.add_argument("--remote-ms", type=float, default=8.0, help="of a worker, beside the program")
     parser.add_argument("--drivers", type=int, default=1, help="that share the workers")
     asked = parser.parse_args()
+    print("Trials a second (driver busy, workers busy), by what a program takes. Driver: ", end="")
     print(
-        f"Trials a second (driver busy, workers busy) by what a program takes; driver {asked.driver_ms:g} ms a trial, "
-        f"{asked.remote_ms:g} ms beside the program; {asked.drivers} driver{'s' * (asked.drivers > 1)}.\n"
+        f"{asked.driver_ms:g} ms a trial; beside the program {asked.remote_ms:g} ms; drivers: {asked.drivers}\n"
     )
     for row in table(asked.driver_ms, asked.remote_ms, asked.drivers, PROGRAMS_MS):
         print(row)

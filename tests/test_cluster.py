@@ -135,6 +135,12 @@ def trials(at: Path) -> list[Event]:
         return [event for event in ledger.events() if event.kind == "trial"]
 
 
+def in_git(at: Path) -> int:
+    """Events that a clone brings along; the journal may hold more."""
+    command = ["git", "-C", str(at), "rev-list", "--count", "--first-parent", "events"]
+    return int(subprocess.run(command, capture_output=True, text=True).stdout or 0)
+
+
 def verified(at: Path) -> None:
     done = subprocess.run([*EVOLVE, "verify", str(at)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
@@ -176,28 +182,21 @@ def test_a_node_killed_in_the_middle_costs_nothing_but_a_second_try(cluster: Ray
 def test_a_killed_driver_goes_on_from_a_clone_in_another_folder(cluster: Raylets, tmp_path: Path) -> None:
     problem = number_problem(tmp_path / "numbers", SLOW)
     first, second = tmp_path / "here" / "run.git", tmp_path / "there" / "run.git"
-    command = [
-        *EVOLVE,
-        "run",
-        str(problem),
-        "--operators",
-        "evolve.doubles.Nudge",
-        "--cluster",
-        cluster.address,
-    ]
+    command = [*EVOLVE, "run", str(problem), "--operators", "evolve.doubles.Nudge"]
+    command += ["--cluster", cluster.address]
     command += ["--sandbox", "none", "--i-trust-the-programs", "--trials", "40", "--json", "--to"]
     with subprocess.Popen([*command, str(first)], stderr=subprocess.PIPE) as driver:
-        while not first.exists() or len(trials(first)) < 10:
+        while not first.exists() or in_git(first) < 10:
             assert driver.poll() is None, driver.stderr and driver.stderr.read()
             time.sleep(0.2)
         driver.kill()
     subprocess.run(["git", "clone", "--mirror", str(first), str(second)], check=True, capture_output=True)
-    kept = len(trials(second))
+    before = trials(second)
     done = subprocess.run([*command, str(second)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["trials"] == 40
     found = trials(second)
-    assert 1 < kept < 41 and [e.decision["trial"] for e in found].count(kept - 1) == 1
+    assert 0 < len(before) < 41 and found[: len(before)] == before
     assert sorted(event.decision["trial"] for event in found) == list(range(41))
     verified(second)
 
@@ -221,7 +220,8 @@ def test_what_is_not_there_yet_is_waited_for_visibly(cluster: Raylets, tmp_path:
     waiting.join(120)
     with closing(found[0]) as executor:
         assert executor.submit(Job(program(1.0), CASES[:1])).result(60).scores == (1.0,)
-        assert len(executor.health()) == 1
+        (health,) = executor.health().values()
+        assert 1 <= health.seats <= 2
     assert said[-1] == ""
 
 
