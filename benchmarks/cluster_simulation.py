@@ -3,13 +3,13 @@
     python benchmarks/cluster_simulation.py [--driver-ms D] [--remote-ms R] [--drivers K]
 
 The driver is one server with a queue: each trial takes D ms of it (ask, propose, write down, pack, call,
-unpack, tell; `loop.py` and `cluster.py cost` measure it). Workers serve one job each; it takes what its program takes,
-plus R ms of machinery on its way and on its node. 2 jobs a worker are under way, as in the loop. Service times
-vary: the driver's as a gamma of shape 4, a program's as one of shape 10. Not in it: a network that saturates,
-git on a slow disk, nodes that die.
+unpack, tell; `loop.py` and `cluster.py cost` measure it). Workers serve one job each; it takes what its
+program takes, plus R ms of machinery on its way and on its node. 2 jobs a worker are under way, as in the
+loop. Service times vary: the driver's as a gamma of shape 4, a program's as one of shape 10. Not in it: a
+network that saturates, git on a slow disk, nodes that die.
 
-Throughput is bounded by min(W / (program + R), 1 / D): the simulation shows how near one comes, and where the
-driver is the bottleneck. There, and only there, several drivers help: K of them share the workers and
+Throughput is bounded by min(W / (program + R), 1 / D): the simulation shows how near one comes, and where
+the driver is the bottleneck. There, and only there, several drivers help: K of them share the workers and
 exchange elites.
 """
 
@@ -105,9 +105,7 @@ def main() -> None:
     parser.add_argument("--drivers", type=int, default=1, help="that share the workers")
     asked = parser.parse_args()
     print("Trials a second (driver busy, workers busy), by what a program takes. Driver: ", end="")
-    print(
-        f"{asked.driver_ms:g} ms a trial; beside the program {asked.remote_ms:g} ms; drivers: {asked.drivers}\n"
-    )
+    print(f"{asked.driver_ms:g} ms a trial; beside it {asked.remote_ms:g} ms; drivers: {asked.drivers}\n")
     for row in table(asked.driver_ms, asked.remote_ms, asked.drivers, PROGRAMS_MS):
         print(row)
     full = {ms: (ms + asked.remote_ms) / asked.driver_ms * asked.drivers for ms in PROGRAMS_MS}

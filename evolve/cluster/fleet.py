@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -104,6 +105,12 @@ class Ray:
         self._ours = not ray.is_initialized()
         if not self._ours:
             return
+        handler = signal.getsignal(signal.SIGTERM)
+        self._connect(address, notice, init)
+        with suppress(ValueError):  # not the main thread's business
+            signal.signal(signal.SIGTERM, handler)  # Ray takes it, and would end the run with nothing told
+
+    def _connect(self, address: str, notice: Notice, init: Any) -> None:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         try:
             if address != "auto":
@@ -121,7 +128,7 @@ class Ray:
                     _node_ip_address="127.0.0.1",
                     **quiet,
                 )
-        except (ConnectionError, ValueError, RuntimeError, *self.errors) as error:
+        except (ConnectionError, ValueError, RuntimeError) as error:
             why = " ".join(str(error).split())[:200]
             fix = "ray start --head makes this machine the head of one"
             raise RunError(f"no Ray cluster answers at {address}: {why} ({fix})") from error
@@ -535,7 +542,10 @@ class Fleet:
                 self._posts.append(post)
             for seat in range(seats):
                 post.call("level", seat).add_done_callback(partial(self._ready, post, seat))
-        missing = 0 if self.wanted is None else missing - sum(spread.values())
+        if self.wanted is None:
+            missing = int(not self._posts)  # one is enough to go on
+        else:
+            missing -= sum(spread.values())
         known = all(node.id in self._greeted and self._greeted[node.id].done() for node in nodes)
         if missing <= 0 or known:
             self._wish_for(missing)

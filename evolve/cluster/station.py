@@ -140,9 +140,11 @@ def versions() -> dict[str, str]:
 def sources() -> str:
     """Digest of the code that evaluates."""
     state = hashlib.sha256()
+    paths = [OURS / "evolve/types.py", OURS / "evolve/executor.py"]
     for package in ("fitness", "sandbox", "evolve/cluster"):
-        for path in sorted((OURS / package).rglob("*.py")):
-            state.update(str(path.relative_to(OURS)).encode() + b"\0" + path.read_bytes() + b"\0")
+        paths += sorted((OURS / package).rglob("*.py"))
+    for path in paths:
+        state.update(str(path.relative_to(OURS)).encode() + b"\0" + path.read_bytes() + b"\0")
     return state.hexdigest()[:12]
 
 
