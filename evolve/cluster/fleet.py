@@ -107,7 +107,7 @@ class Ray:
             return
         handler = signal.getsignal(signal.SIGTERM)
         self._connect(address, notice, init)
-        with suppress(ValueError):  # not the main thread's business
+        with suppress(ValueError, TypeError):  # outside the main thread, or of another language
             signal.signal(signal.SIGTERM, handler)  # Ray takes it, and would end the run with nothing told
 
     def _connect(self, address: str, notice: Notice, init: Any) -> None:
@@ -137,11 +137,6 @@ class Ray:
         """Disconnect, if it connected; a Ray that was started here ends."""
         if self._ours:
             self.ray.shutdown()
-
-    @property
-    def version(self) -> str:
-        """Of Ray; it refuses nodes of another one itself."""
-        return str(self.ray.__version__)
 
     def nodes(self) -> list[Node]:
         """Those that live."""
@@ -433,13 +428,6 @@ class Fleet:
                     raise SandboxUnavailable(self._why_none())
                 self.change.wait(left)
         raise SandboxUnavailable("the run has let the cluster go")
-
-    def give_back(self, place: Place) -> None:
-        """A seat that is not needed any more."""
-        with self.change:
-            if place.post.lost is None:
-                self._free.append(place)
-                self.change.notify_all()
 
     def sent(self, send: Callable[[], Any]) -> Any:
         """Send something; while the object store is full, wait for room in it. Raises RunError."""
