@@ -69,7 +69,8 @@ class TestCluster(EveryExecutorOfProcesses):
         beside = [executor.submit(Job(program(2.0, seconds=0.3), CASES[:1])) for _ in range(3)]
         found = executor.submit(Job(program(14.0), CASES[:1])).result(120)
         assert [each.kind for each in found.failures if each] == ["machinery"]
-        assert len(found.survived) == 2 and all("has died" in text for text in found.survived)
+        # two, and more only where no other station was ready for a minute
+        assert len(found.survived) >= 2 and all("has died" in text for text in found.survived)
         assert [future.result(60).scores for future in beside] == [(2.0,)] * 3
 
     def test_a_full_object_store_is_waited_for(self, executor: ClusterExecutor) -> None:

@@ -16,7 +16,7 @@ from fitness import wire
 from fitness.problem import Problem
 
 PATIENCE_SECONDS = 600.0  # with no seat left: a cluster may need minutes to find another machine
-REPLACED_SECONDS = 20.0  # for another seat, where one was lost
+REPLACED_SECONDS = 60.0  # for another seat, where one was lost
 
 
 class Seat:
