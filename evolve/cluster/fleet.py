@@ -376,6 +376,7 @@ class Fleet:
         self._notice, self._noticed = notice, ""
         self._posts: list[Post] = []
         self._greeted: dict[str, Future[Json]] = {}  # node -> its answer
+        self._arrived: dict[str, float] = {}  # node -> when it was first seen
         self._free: deque[Place] = deque()
         self._wish: tuple[int, Any] | None = None  # for so many seats
         self._wished = -math.inf  # when the last one was withdrawn
@@ -503,7 +504,14 @@ class Fleet:
             answer = self._greeted.get(node.id)
             if answer is None:
                 self._greeted[node.id] = self.ray.ask(node, hello)
-            elif answer.done() and node.id not in self.unfit:
+                self._arrived[node.id] = time.monotonic()
+            elif node.id in self.unfit:
+                continue
+            elif not answer.done():
+                if (waited := time.monotonic() - self._arrived[node.id]) > START_SECONDS:
+                    why = RunError(f"it did not answer for {waited:.0f} s")
+                    self._refuse(node, why, time.monotonic() + UNFIT_SECONDS)
+            else:
                 error = answer.exception()
                 wrong = unanswered(error) if error is not None else greet(answer.result(), self._versions)
                 if wrong is not None:
@@ -534,7 +542,10 @@ class Fleet:
             missing = int(not self._posts)  # one is enough to go on
         else:
             missing -= sum(spread.values())
-        known = all(node.id in self._greeted and self._greeted[node.id].done() for node in nodes)
+        known = all(
+            node.id in self.unfit or (node.id in self._greeted and self._greeted[node.id].done())
+            for node in nodes
+        )
         if missing <= 0 or known:
             self._wish_for(missing)
 
@@ -567,7 +578,9 @@ class Fleet:
         """Whether nothing is about to start. Raises why, where no node that is there can do the work."""
         with self.change:
             starting = any(len(post.levels) < post.seats for post in self._posts)
-            asked = bool(self._greeted) and all(answer.done() for answer in self._greeted.values())
+            asked = bool(self._greeted) and all(
+                answer.done() or id in self.unfit for id, answer in self._greeted.items()
+            )
             if asked and not self._posts and len(self.unfit) == len(self._greeted):
                 whys = [each.why for each in self.unfit.values()]
                 if all(isinstance(why, BadInput) for why in whys):

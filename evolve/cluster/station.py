@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore
 
 from evolve.executor import cores
 from evolve.types import BadInput, EvaluatorError, EvolveError, Json, SandboxUnavailable, Walls
@@ -40,13 +40,15 @@ class Station:
         own = cores() if self._problem.resource is not None else []
         self._cores = [own[seat % len(own)] if own else None for seat in range(seats)]
         self._workers: dict[int, Worker] = {}
+        self._starting = Semaphore(2 * (os.cpu_count() or 1))  # more at once, and each takes too long
         self._lock = Lock()
         self._busy: set[int] = set()
         self._evaluations = self._failures = 0
 
     def level(self, seat: int) -> bytes:
         """The sandbox's level, once the seat's worker is ready."""
-        return self._told(lambda: {"level": self._worker(seat).level})
+        with self._starting:
+            return self._told(lambda: {"level": self._worker(seat).level})
 
     def evaluate(self, seat: int, job: bytes) -> bytes:
         """A job in, an evaluation or an error of the machinery out."""
