@@ -377,6 +377,7 @@ class Fleet:
         self._posts: list[Post] = []
         self._greeted: dict[str, Future[Json]] = {}  # node -> its answer
         self._arrived: dict[str, float] = {}  # node -> when it was first seen
+        self._able: set[str] = set()  # nodes that have room for a worker when nobody else is there
         self._free: deque[Place] = deque()
         self._wish: tuple[int, Any] | None = None  # for so many seats
         self._wished = -math.inf  # when the last one was withdrawn
@@ -497,6 +498,7 @@ class Fleet:
             if not post.levels and post.lost is not None and post.node.id in alive:
                 self._refuse(post.node, post.lost, now + UNFIT_SECONDS)
         self.unfit = {id: each for id, each in self.unfit.items() if each.until > now and id in alive}
+        self._greeted = {id: answer for id, answer in self._greeted.items() if id in alive}
 
     def _greet(self, nodes: list[Node]) -> None:
         """Ask each new node for its versions: one that differs gets no work."""
@@ -523,6 +525,7 @@ class Fleet:
 
     def _settle(self, nodes: list[Node]) -> None:
         """Put stations where there is room, evenly, until there are as many seats as are wanted."""
+        self._able = {node.id for node in nodes if replace(node, free=node.total).seats(self.need)}
         fit = {
             node.id: node
             for node in nodes
@@ -581,8 +584,8 @@ class Fleet:
             asked = bool(self._greeted) and all(
                 answer.done() or id in self.unfit for id, answer in self._greeted.items()
             )
-            if asked and not self._posts and len(self.unfit) == len(self._greeted):
-                whys = [each.why for each in self.unfit.values()]
+            if asked and not self._posts and self._able and self._able <= self.unfit.keys():
+                whys = [self.unfit[id].why for id in sorted(self._able)]
                 if all(isinstance(why, BadInput) for why in whys):
                     raise whys[0]
                 raise RunError("no node can do the work: " + "; ".join(dict.fromkeys(map(str, whys))))
