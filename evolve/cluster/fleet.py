@@ -207,7 +207,7 @@ def greet(answer: Json, driver: Mapping[str, str]) -> str | None:
         "numpy": f"pip install numpy=={driver['numpy']}",
         "sources": "install the same sources of evolve",
     }
-    return f"it has {told}: {fix[other[0]]} there"
+    return f"it has {told}: {next(fix[name] for name in fix if name in other)} there"
 
 
 def unanswered(error: BaseException) -> str:
@@ -495,7 +495,8 @@ class Fleet:
             self._posts = [post for post in self._posts if post.lost is None]
         for post in lost:
             self.lost += bool(post.levels)
-            if not post.levels and post.lost is not None and post.node.id in alive:
+            known = post.node.id in self.unfit  # by what its workers said
+            if not post.levels and post.lost is not None and post.node.id in alive and not known:
                 self._refuse(post.node, post.lost, now + UNFIT_SECONDS)
         self.unfit = {id: each for id, each in self.unfit.items() if each.until > now and id in alive}
         self._greeted = {id: answer for id, answer in self._greeted.items() if id in alive}
