@@ -13,7 +13,7 @@ import numpy as np
 
 from evolve.operators.portfolio import Portfolio
 from evolve.operators.territory import Territory, syntax_error
-from evolve.types import Failure, Json, Operator, Population, Proposal, Selector, Trial, arm
+from evolve.types import Chooses, Failure, Json, Operator, Population, Proposal, Selector, Trial, arm
 from populations.trees import tree_id
 
 MOST_DRAWS = 32  # of an arm, while those that are drawn cannot be asked
@@ -74,9 +74,9 @@ class Asking:
                 break
         else:
             return None
-        parents = self._population.ask(
-            rng, operator.arity, [parent for each in pending for parent in each["parents"]]
-        )
+        breeding = [parent for each in pending for parent in each["parents"]]
+        parents = operator.choose(rng, breeding) if isinstance(operator, Chooses) else ()
+        parents = parents or self._population.ask(rng, operator.arity, breeding)
         decision: dict[str, Json] = {
             "trial": trial,
             "told": told,

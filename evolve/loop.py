@@ -215,6 +215,7 @@ class Search:
         for attempt in talking:
             assert attempt.talk is not None
             self._consider(attempt, self.parts.desk.abandon(attempt.talk))
+        self.flight.close()  # a child that there was nevertheless waits as well
 
     def _stop_duels(self, reason: str) -> None:
         for each in self.parts.gate.stop(reason):

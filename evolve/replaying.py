@@ -243,6 +243,6 @@ class _Replay:
 def _unasked(talk: Talk) -> Proposal:
     """What came of a conversation whose further questions were not asked: no budget, or a kill."""
     if isinstance(talk.step, Question):
-        talk.end(talk.unasked(talk.step.otherwise or Failure("model", "not asked")))
+        talk.end(talk.without_room)
     assert isinstance(talk.step, Proposal)
     return talk.step

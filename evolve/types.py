@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Generator, Iterator, Mapping, 
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -361,7 +361,7 @@ class Question:
 
     prompt: str
     seed: int | None = None  # for models that can repeat themselves
-    otherwise: Failure | None = None  # what the attempt ends with if there is no budget to ask
+    otherwise: Failure | Proposal | None = None  # how the attempt ends without budget; a child: or an answer
     form: str | None = None  # GBNF grammar of the reply; models that cannot be held to one ignore it
     details: Mapping[str, Json] = field(default_factory=dict)  # of the attempt, if it ends without an answer
 
@@ -442,6 +442,15 @@ class Operator(Protocol):
 
     def tell(self, trial: Trial) -> None:
         """Learn from any finished trial, its own or another operator's."""
+        ...
+
+
+@runtime_checkable
+class Chooses(Protocol):
+    """An operator that may name its parents itself."""
+
+    def choose(self, rng: np.random.Generator, pending: Collection[str]) -> tuple[str, ...]:
+        """Ids of the parents that it wants; empty: whichever the population gives. `pending` as there."""
         ...
 
 

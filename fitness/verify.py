@@ -80,6 +80,7 @@ class _Review:
         self.cases = 0  # search cases
         self.told: dict[int, int] = {}  # trial -> told
         self.trial_events: dict[int, int] = {}  # trial -> event
+        self.tried: set[str] = set()  # variants that were run
         self.resumes: list[int] = []
         self.openings = 0
         self.drawn: dict[int, int] = {}  # duel -> champion draws known when its next batch was asked for
@@ -211,8 +212,10 @@ class _Review:
             self._expect("search cases", self.cases, len(scores))
             self._finite(scores)
         for parent in decision["parents"]:
-            if parent not in self.gate.candidates.by_id:
+            if parent not in self.tried:
                 self._report("parents", "parents that were evaluated before", parent)
+        if variant is not None and scores is not None:
+            self.tried.add(variant)
 
     def _batch(self) -> None:
         decision, measured, gate = self.event.decision, self.event.measured, self.gate

@@ -26,7 +26,7 @@ class Problem:
 
 
 def parent(files=FILES, evaluation=None):
-    trial = Trial(3, 2, "syntax", (), "3-abcdef", "evaluated", -4.25, (-4.25,), evaluation)
+    trial = Trial(3, 2, "syntax", (), "3-abcdef", "evaluated", -4.25, (-4.25,), evaluation=evaluation)
     return Parent(Variant("3-abcdef", files), trial)
 
 

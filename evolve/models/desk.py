@@ -89,7 +89,17 @@ class Talk:
     def unasked(self, why: Failure) -> Proposal:
         """What comes of the question that is not asked, or not answered."""
         assert isinstance(self.step, Question)
+        if isinstance(self.step.otherwise, Proposal):
+            return self.step.otherwise
         return Proposal(None, failure=why, details=self.step.details)
+
+    @property
+    def without_room(self) -> Proposal:
+        """What comes of the question if the budget leaves no room for it."""
+        assert isinstance(self.step, Question)
+        known = self.step.otherwise
+        default = Failure("model", "its budget leaves no room for a question")
+        return self.unasked(known if isinstance(known, Failure) else default)
 
     def recorded(self) -> None:
         """An event has what was said so far."""
@@ -249,8 +259,7 @@ class Desk:
         """Ask until there is a child, or none will come."""
         while isinstance(question := talk.step, Question):
             if not talk.earlier and not talk.ticket.hold(self._worst(talk)):
-                why = question.otherwise or Failure("model", "its budget leaves no room for a question")
-                talk.end(talk.unasked(why))
+                talk.end(talk.without_room)
                 break
             exchange = talk.earlier.popleft() if talk.earlier else await self._call(talk, question)
             exchange, talk.after = replace(exchange, after=talk.after), None

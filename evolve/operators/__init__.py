@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from evolve.operators.blend import Blend
+from evolve.operators.critic import Critic
 from evolve.operators.crossover import Crossover
 from evolve.operators.diff import Diff
+from evolve.operators.hint import Hint
+from evolve.operators.invent import Invent
 from evolve.operators.prompts import Told
+from evolve.operators.repair import Repair
 from evolve.operators.rewrite import Rewrite
+from evolve.operators.simplify import Simplify
 from evolve.operators.syntax import Syntax
 from evolve.operators.territory import Territory
 from evolve.operators.tokens import Tokens
@@ -38,14 +44,25 @@ PLAIN: dict[str, Callable[[Territory], Operator]] = {
     "tokens": Tokens,
     "tune": Tune,
 }
-ASKING: dict[str, Callable[[View], Operator]] = {"rewrite": Rewrite, "diff": Diff}  # a language model
+ASKING: dict[str, Callable[[View], Operator]] = {  # a language model
+    "rewrite": Rewrite,
+    "diff": Diff,
+    "blend": Blend,
+    "invent": Invent,
+    "repair": Repair,
+    "hint": Hint,
+    "simplify": Simplify,
+    "critic": Critic,
+}
+BY_NAME = ("simplify", "critic")  # only if they are asked for: they serve one purpose, or cost three calls
 KNOWN = (*PLAIN, *ASKING)
 
 
 def create(names: Sequence[str] | None, problem: Problem, models: Sequence[str] = ()) -> dict[str, Operator]:
     """Operators by name or `package.module:factory`, called with the problem; None: all that fit.
 
-    `syntax` and `crossover` fit Python, `tokens` other languages, those that ask a model a run that has one.
+    `syntax` and `crossover` fit Python, `tokens` other languages; those that ask a model fit a run that has
+    one, but for those that are asked for `BY_NAME`.
 
     Raises BadInput where a name is unknown, or asking a model and having one do not go together.
     """
@@ -65,7 +82,7 @@ def create(names: Sequence[str] | None, problem: Problem, models: Sequence[str] 
 def _fitting(problem: Problem, models: bool) -> list[str]:
     territory = _territory(problem)
     python = {path.endswith(".py") for path in problem.seed_files if territory.editable(path)}
-    left_out = set() if models else set(ASKING)
+    left_out = set(BY_NAME) if models else set(ASKING)
     left_out |= {"syntax", "crossover"} if True not in python else set()
     left_out |= {"tokens"} if False not in python else set()
     return [name for name in KNOWN if name not in left_out]

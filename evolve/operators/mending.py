@@ -6,7 +6,8 @@ where it is run, is found out by whoever drives the conversation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -35,6 +36,12 @@ class Made(NamedTuple):
 
     files: Files
     idea: str
+    details: Mapping[str, Json] = MappingProxyType({})
+
+    def child(self, failed: Sequence[str], model: str) -> Proposal:
+        """The proposal of it, after replies that failed at these stages."""
+        idea = self.idea[:_MOST_IDEA] or f"by {model}"
+        return Proposal(self.files, idea, details={**self.details, **_details(failed)})
 
 
 Read = Callable[[str], Made | Fault]  # of a reply
@@ -50,51 +57,96 @@ class ByModel:
     def __init__(self, view: View) -> None:
         self.view = view
         self.template = view.template(self.name, self.words)
-        self._again = template("again", view.problem, ("question", "reply", "error"))
+        self.again = template("again", view.problem, ("question", "reply", "error"))
 
     @property
     def prompt_bytes(self) -> int:
         """The longest that a prompt may be."""
-        return self.view.prompt_bytes
+        return self.view.most_bytes(self.arity)
 
     def tell(self, trial: Trial) -> None:
         """Let the view hear of it."""
         self.view.tell(trial)
 
+    def question(
+        self, parents: Sequence[Parent], rng: np.random.Generator, template: str = "", **words: str
+    ) -> str | Proposal:
+        """What its prompt, or another one, says of these parents with these words; or why it is not sent."""
+        text = self.view.prompt(template or self.template, parents, rng, **words)
+        if (size := len(text.encode())) <= self.prompt_bytes:
+            return text
+        return Proposal(
+            None, failure=Failure("model", f"a prompt of {size} bytes; at most {self.prompt_bytes}")
+        )
+
     def asked(
-        self, parents: Sequence[Parent], rng: np.random.Generator, read: Read, **words: str
+        self,
+        parents: Sequence[Parent],
+        rng: np.random.Generator,
+        read: Read,
+        template: str = "",
+        **words: str,
     ) -> Conversation:
-        """Ask what the operator's prompt says of these parents with these words."""
-        text = self.view.prompt(self.template, parents, rng, **words)
-        if (size := len(text.encode())) > self.prompt_bytes:
-            why = f"a prompt of {size} bytes; at most {self.prompt_bytes}"
-            return Proposal(None, failure=Failure("model", why))
-        return (yield from mended(text, self._again, rng, read))
+        """Ask it, until there is a child."""
+        question = self.question(parents, rng, template, **words)
+        if isinstance(question, Proposal):
+            return question
+        return (yield from Inquiry(question, self.again, rng, read).child())
 
 
-def mended(question: str, again: str, rng: np.random.Generator, read: Read) -> Conversation:
-    """Ask, and ask again with what was wrong; a child that is not new is wrong, too.
+class Inquiry:
+    """A question that is asked again with what was wrong with the last reply, a few times at the most.
 
     `failed` in the details of what comes of it: the stage at which each reply failed, where one did.
+    `otherwise`: the child if nobody answers.
     """
-    failed: list[str] = []
-    prompt, fault = question, None
-    for _ in range(TRIES):
-        seed = int(rng.integers(2**31))
-        exchange = yield Question(prompt, seed, fault and fault.failure, details=_details(failed))
-        assert isinstance(exchange, Exchange)
-        made = read(exchange.reply)
-        if isinstance(made, Made):
-            idea = made.idea[:_MOST_IDEA] or f"by {exchange.model}"
-            returned = yield Proposal(made.files, idea, details=_details(failed))
+
+    def __init__(
+        self,
+        question: str,
+        again: str,
+        rng: np.random.Generator,
+        read: Read,
+        failed: Sequence[str] = (),
+        otherwise: Proposal | None = None,
+    ) -> None:
+        self.failed = list(failed)
+        self._question, self._again, self._rng, self._read = question, again, rng, read
+        self._prompt, self._otherwise = question, otherwise
+        self._last: Exchange | None = None
+        self._fault: Fault | None = None
+        self._left = TRIES
+
+    def draft(self) -> Generator[Question | Proposal, Exchange | Failure | None, Made | Fault]:
+        """Ask until a reply can be used, or none was."""
+        while self._left:
+            self._left -= 1
+            why = self._otherwise or (self._fault and self._fault.failure)
+            seed = int(self._rng.integers(2**31))
+            exchange = yield Question(self._prompt, seed, why, details=_details(self.failed))
+            assert isinstance(exchange, Exchange)
+            self._last = exchange
+            made = self._read(exchange.reply)
+            if isinstance(made, Made):
+                return made
+            self._wrong(made)
+        assert self._fault is not None
+        return self._fault
+
+    def child(self) -> Conversation:
+        """Ask until there is a child that stays."""
+        while isinstance(made := (yield from self.draft()), Made):
+            returned = yield made.child(self.failed, self._last.model if self._last else "")
             assert isinstance(returned, Failure)
-            made = _returned(returned)
-        fault = made
-        failed.append(fault.stage)
-        reply = exchange.reply[:_MOST_SHOWN]
-        prompt = again.format(question=question, reply=reply, error=fault.failure.detail)
-    assert fault is not None
-    return Proposal(None, failure=fault.failure, details=_details(failed))
+            self._wrong(_returned(returned))
+        return Proposal(None, failure=made.failure, details=_details(self.failed))
+
+    def _wrong(self, fault: Fault) -> None:
+        assert self._last is not None
+        self._fault = fault
+        self.failed.append(fault.stage)
+        reply = self._last.reply[:_MOST_SHOWN]
+        self._prompt = self._again.format(question=self._question, reply=reply, error=fault.failure.detail)
 
 
 def _returned(failure: Failure) -> Fault:
@@ -107,5 +159,5 @@ def _returned(failure: Failure) -> Fault:
     return Fault("load", Failure("model", f"the program does not run: {failure.kind}: {failure.detail}"))
 
 
-def _details(failed: list[str]) -> dict[str, Json]:
+def _details(failed: Sequence[str]) -> dict[str, Json]:
     return {"failed": list(failed)} if failed else {}

@@ -86,8 +86,9 @@ def _places(lines: Sequence[str], wanted: Sequence[str], new: Sequence[str], exa
         here = lines[start : start + len(wanted)]
         if [line.strip() for line in here] != bare:
             continue
-        indents = _indents(wanted, here)
-        if indents is not None and not (exact and any(a != b for a, b in indents.items())):
+        if exact and all(_indent(a) == _indent(b) for a, b in zip(wanted, here, strict=True) if a.strip()):
+            found.append(_Place(start, start + len(wanted), list(new)))
+        elif not exact and (indents := _indents(wanted, here)) is not None:
             found.append(_Place(start, start + len(wanted), _moved(new, indents)))
     return found
 

@@ -23,11 +23,9 @@ _LEFT_OUT = re.compile(
 def read(parent: Files, territory: Territory, reply: str) -> Made | Fault:
     """Take changes, by search and replace or as a unified diff, or whole files."""
     said = take_apart(reply)
-    if said.blocks or said.deleted:
-        return _made(parent, territory, said)
-    if said.wrong is None and not said.files:
+    if not said.blocks and not said.files and not said.deleted and said.wrong is None:
         return _fault("parse", f"no fenced code block in the reply {quote(reply)}")
-    return _made(parent, territory, said, whole=True)
+    return _made(parent, territory, said, whole=not said.blocks)
 
 
 def read_changes(parent: Files, territory: Territory, reply: str) -> Made | Fault:

@@ -167,7 +167,7 @@ class _Reader:
         while old and new and not old[-1] and not new[-1]:  # blank lines behind the hunk
             old.pop()
             new.pop()
-        if old != new:
+        if old != new and self._path not in self._found.deleted:
             self._found.blocks.append(Block(self._path, _joined(old), _joined(new)))
 
     def _ends_hunk(self, line: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,8 +16,13 @@ from evolve.operators.territory import Territory
 from evolve.operators.tokens import Literal, quantities, texts
 from evolve.types import Files, Parent, Proposal, Trial
 
-_MOST = 16  # literals that one child changes
+MOST = 16  # literals that one child changes
+HINT = "hint"  # the operator whose trials say where to look
+_HINTED = 0.5  # of the suggestions for a skeleton of which something is said
 _SEEN = 64  # observations that a suggestion is drawn from: the best half and the latest half
+
+
+_Range = tuple[float, float]
 
 
 class _Point(NamedTuple):
@@ -32,7 +37,8 @@ class Tune:
 
     Every program with the same skeleton that this operator made or was given is an observation. What it needs
     of them travels in `details`, so replaying the trials rebuilds it: {"skeleton", "numbers", "parent":
-    {"numbers"}}. Scores are measured, not decided: the parent's own trial tells its one.
+    {"numbers"}}. Scores are measured, not decided: the parent's own trial tells its one. A trial of `hint`
+    says the same, and in which ranges to look: {"ranges": {position: [least, greatest]}}.
     TPE: Bergstra et al., "Algorithms for Hyper-Parameter Optimization", 2011.
     """
 
@@ -43,24 +49,28 @@ class Tune:
     def __init__(self, territory: Territory) -> None:
         self._territory = territory
         self._points: dict[str, dict[tuple[float, ...], _Point]] = {}  # skeleton -> what is known of it
+        self._hints: dict[str, dict[int, _Range]] = {}  # skeleton -> numbers that matter, and where to look
         self._values: dict[str, float | None] = {}  # of every variant, for those that are parents later
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:
         """Suggest other numbers for some of the parent's literals."""
         parent = parents[0]
         files = parent.variant.files
-        found = _numbers(files, self._territory)
+        found = numbers_in(files, self._territory)
         if not found:
             return no_child("no number to tune")
         paths = list(found)
         path = paths[int(rng.integers(len(paths)))]
-        source, numbers = found[path]
-        literals = sorted(numbers[: 4 * _MOST], key=lambda literal: literal.start)
-        skeleton = _skeleton(path, source, literals)
+        source, literals = found[path]
+        skeleton = skeleton_of(path, source, literals)
         here = tuple(literal.value for literal in literals)
         points = {**self._points.get(skeleton, {}), here: _Point(here, parent.trial.value)}
-        chosen = _subset(len(literals), rng)
-        new = _suggest(list(points.values()), literals, chosen, rng)
+        hinted = self._hints.get(skeleton, {})
+        if hinted and rng.random() < _HINTED:
+            chosen = [list(hinted)[n] for n in _subset(len(hinted), rng)]
+        else:
+            chosen, hinted = _subset(len(literals), rng), {}
+        new = _suggest(list(points.values()), literals, chosen, hinted, rng)
         edits = tuple(
             Edit(literal.start, literal.end, number(value, digits=4).fit(literal.needs))
             for literal, value in zip(literals, new, strict=True)
@@ -81,8 +91,12 @@ class Tune:
         """Remember what this operator tried, and from where."""
         if trial.variant is not None:
             self._values[trial.variant] = trial.value
-        if trial.operator != self.name or "skeleton" not in trial.details:
+        if trial.operator not in (self.name, HINT) or "skeleton" not in trial.details:
             return
+        if (ranges := trial.details.get("ranges")) is not None:
+            self._hints[trial.details["skeleton"]] = {
+                int(n): (low, high) for n, (low, high) in ranges.items()
+            }
         points = self._points.setdefault(trial.details["skeleton"], {})
         origin = self._values.get(trial.parents[0])
         numbers_before = trial.details["parent"]["numbers"]
@@ -92,8 +106,11 @@ class Tune:
                 points[known] = _Point(known, value)
 
 
-def _numbers(files: Files, territory: Territory) -> dict[str, tuple[str, list[Literal]]]:
-    """Sources that hold numbers to tune, by path, and these: Python's by syntax, others' by their tokens."""
+def numbers_in(files: Files, territory: Territory) -> dict[str, tuple[str, list[Literal]]]:
+    """Sources that hold numbers to tune, by path, and these in their order, up to 4 x MOST.
+
+    Python's are found by syntax, others' by their tokens.
+    """
     found = {
         path: (
             analysis.source,
@@ -104,10 +121,14 @@ def _numbers(files: Files, territory: Territory) -> dict[str, tuple[str, list[Li
     for path, text in texts(files, territory).items():
         if not path.endswith(".py"):
             found[path] = text.source, quantities(text)
-    return {path: (source, literals) for path, (source, literals) in found.items() if literals}
+    return {
+        path: (source, sorted(literals[: 4 * MOST], key=lambda literal: literal.start))
+        for path, (source, literals) in found.items()
+        if literals
+    }
 
 
-def _skeleton(path: str, source: str, literals: Sequence[Literal]) -> str:
+def skeleton_of(path: str, source: str, literals: Sequence[Literal]) -> str:
     """What is left of a source without the numbers, as a digest."""
     parts, end = [path], 0
     for literal in literals:
@@ -118,20 +139,24 @@ def _skeleton(path: str, source: str, literals: Sequence[Literal]) -> str:
 
 def _subset(count: int, rng: np.random.Generator) -> list[int]:
     """Which literals change: one, or several, or all."""
-    most = min(count, _MOST)
+    most = min(count, MOST)
     size = min(most, int(rng.geometric(0.35)))
     return sorted(int(i) for i in rng.choice(count, size=size, replace=False))
 
 
 def _suggest(
-    points: Sequence[_Point], literals: Sequence[Literal], chosen: Sequence[int], rng: np.random.Generator
+    points: Sequence[_Point],
+    literals: Sequence[Literal],
+    chosen: Sequence[int],
+    hinted: Mapping[int, _Range],
+    rng: np.random.Generator,
 ) -> list[float]:
     # Late: a quarter of a second that no command without a suggestion should wait for.
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     reach = float(np.exp(rng.normal(-0.5, 1.0)))  # of the search, in units of the number itself
-    space = {str(i): _range(literals[i].value, reach) for i in chosen}
+    space = {str(i): _range(literals[i].value, reach, hinted.get(i)) for i in chosen}
     reaches = [(i, space[str(i)].low, space[str(i)].high) for i in chosen]
     scored = [
         point
@@ -163,9 +188,16 @@ def _itself(known: Any, _: object) -> Any:
     return known
 
 
-def _range(value: float, reach: float) -> Any:
+def _range(value: float, reach: float, hinted: _Range | None) -> Any:
     from optuna.distributions import FloatDistribution, IntDistribution
 
+    if hinted is not None:
+        low, high = hinted
+        return (
+            IntDistribution(math.ceil(low), math.floor(high))
+            if isinstance(value, int)
+            else FloatDistribution(low, high)
+        )
     if isinstance(value, int):
         steps = max(1, math.ceil(abs(value) * reach))
         return IntDistribution(value - steps, value + steps)

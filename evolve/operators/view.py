@@ -10,7 +10,7 @@ from evolve.operators.prompts import Told, template
 from evolve.operators.territory import Territory
 from evolve.types import Files, Parent, Trial
 
-FIELDS = ("statement", "score", "direction", "trouble", "program", "blocks", "path", "example")
+FIELDS = ("statement", "score", "direction", "trouble", "program", "blocks", "path", "example", "files")
 _ROOM_BYTES = 8_192  # of a prompt, beside twice the statement and the seed: the question, and room to grow
 
 
@@ -23,8 +23,12 @@ class View:
 
     def __init__(self, problem: Told, territory: Territory) -> None:
         self.problem, self.territory = problem, territory
-        # the longest that a prompt may be, so that its price has a bound
-        self.prompt_bytes = _ROOM_BYTES + 2 * (len(problem.statement.encode()) + territory.seed_bytes)
+        self._several = template("several", problem).rstrip()
+
+    def most_bytes(self, programs: int) -> int:
+        """The longest that a prompt with so many programs may be, so that its price has a bound."""
+        said = len(self.problem.statement.encode()) + programs * self.territory.seed_bytes
+        return _ROOM_BYTES + 2 * said
 
     def template(self, name: str, words: Collection[str] = ()) -> str:
         """The text of a prompt that may hold `FIELDS` and an operator's own words; see `prompts.template`."""
@@ -40,11 +44,12 @@ class View:
             statement=self.problem.statement.strip(),
             score=self.score(parent),
             direction="greater" if self.problem.sign > 0 else "less",
-            trouble=_trouble(parent.trial),
+            trouble=trouble(parent.trial),
             program=self.program(files),
             blocks=", and everything outside the EVOLVE-BLOCK markers, and the markers" if blocks else "",
             path=editable[0],
             example=f"```{_language(editable[0])} {editable[0]}\n...\n```",
+            files=self._several if len(editable) > 1 else "",
             **words,
         )
 
@@ -63,7 +68,8 @@ class View:
         """Hear of a finished trial; from several operators, but nothing is learned."""
 
 
-def _trouble(trial: Trial) -> str:
+def trouble(trial: Trial) -> str:
+    """What went wrong with a program when it was evaluated, in lines that a prompt can go on with."""
     evaluation = trial.evaluation
     if evaluation is None:
         return ""
