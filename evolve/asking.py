@@ -6,14 +6,28 @@ models had no room) stands in the decision.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from evolve.control import HINT_BYTES, Steering
 from evolve.operators.portfolio import Portfolio
 from evolve.operators.territory import Territory, syntax_error
-from evolve.types import Chooses, Failure, Json, Operator, Population, Proposal, Selector, Trial, arm
+from evolve.types import (
+    Chooses,
+    Conversation,
+    Event,
+    Failure,
+    Json,
+    Operator,
+    Parent,
+    Population,
+    Proposal,
+    Selector,
+    Trial,
+    arm,
+)
 from populations.trees import tree_id
 
 MOST_DRAWS = 32  # of an arm, while those that are drawn cannot be asked
@@ -47,8 +61,19 @@ class Asking:
                 self._arms[arm(operator.name, model)] = operator, model
         self._operators = list(dict.fromkeys(operator for operator, _ in self._arms.values()))
         self._selector = selector or Portfolio(self._arms)
-        self.prompt_bytes = max((each.prompt_bytes for each in self._operators), default=0)
+        self._steering = Steering()
+        self._prompt_bytes = max((each.prompt_bytes for each in self._operators), default=0)
         self.needs_model = all(each.prompt_bytes for each in self._operators)
+
+    @property
+    def prompt_bytes(self) -> int:
+        """The length of the longest prompt, a person's hint included; 0: nobody asks a model."""
+        hinted = self._prompt_bytes and self._steering.hint is not None
+        return self._prompt_bytes + (HINT_BYTES if hinted else 0)
+
+    def steer(self, event: Event) -> None:
+        """Heed what a person asked for, by an event of kind `control`."""
+        self._steering.tell(event)
 
     def tell(self, trial: Trial) -> None:
         """Learn from a finished trial."""
@@ -76,7 +101,8 @@ class Asking:
             return None
         breeding = [parent for each in pending for parent in each["parents"]]
         parents = operator.choose(rng, breeding) if isinstance(operator, Chooses) else ()
-        parents = parents or self._population.ask(rng, operator.arity, breeding)
+        if not parents or not self._steering.banned.isdisjoint(parents):
+            parents = self._steering.parents(self._population, rng, operator.arity, breeding)
         decision: dict[str, Json] = {
             "trial": trial,
             "told": told,
@@ -85,10 +111,23 @@ class Asking:
         }
         if model is not None:
             decision["model"] = model
+            if self._steering.hint is not None:
+                decision["hint"] = self._steering.hint
             rng = self.words(trial)
         if without:
             decision["without"] = list(without)
         return Asked(decision, operator, model, rng)
+
+    def propose(
+        self,
+        decision: Mapping[str, Json],
+        operator: Operator,
+        parents: Sequence[Parent],
+        rng: np.random.Generator,
+    ) -> Proposal | Conversation:
+        """What an operator makes by a decision; the hint that it names stands in its prompts."""
+        made = operator.propose(parents, rng)
+        return made if isinstance(made, Proposal) else self._steering.hinted(decision, made)
 
     def operator(self, decision: Mapping[str, Json]) -> Operator | None:
         """Whom an earlier decision asked; None: who is not there any more."""

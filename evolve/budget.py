@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from evolve.types import BadInput
 
@@ -32,6 +34,15 @@ class Budget:
             if value is not None and not value > 0:
                 raise BadInput(f"--{name}", "a number above 0", str(value))
 
+    def raised(self, limits: Mapping[str, float]) -> Budget:
+        """With some limits raised; what is not limited stays so, and nothing is lowered."""
+        higher: dict[str, Any] = {
+            name: limit
+            for name, limit in limits.items()
+            if (now := getattr(self, name)) is not None and limit > now
+        }
+        return replace(self, **higher)
+
     def spent(self, spent: Spent, reserve_seconds: float = 0.0) -> str | None:
         """Name of the first budget that leaves no room for another attempt, of any kind; None: go on.
 
@@ -50,11 +61,21 @@ class Clock:
     def __init__(self, began: float | None = None) -> None:
         self._began = time.monotonic() if began is None else began
         self._before = 0.0
+        self._held: float | None = None  # when it was stopped; None: it runs
 
     def resume(self, before: float) -> None:
         """Count `before` seconds of earlier sessions."""
         self._before = max(before, self._before)
 
+    def hold(self, held: bool) -> None:
+        """Stop, or go on: what a pause takes is not counted."""
+        if held and self._held is None:
+            self._held = time.monotonic()
+        elif not held and self._held is not None:
+            self._began += time.monotonic() - self._held
+            self._held = None
+
     def __call__(self) -> float:
         """Seconds so far."""
-        return round(self._before + time.monotonic() - self._began, 6)
+        now = time.monotonic() if self._held is None else self._held
+        return round(self._before + now - self._began, 6)

@@ -118,15 +118,15 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
     search.append("sealed", decision, measured, variant=history.champion)
 
 
-def reserve(problem: Problem, workers: int, budget: Budget) -> Callable[[History, bool], float]:
-    """Seconds to keep for what must still be done when the search is over, by what it took so far.
+def reserve(problem: Problem, workers: int) -> Callable[[History, bool, Budget], float]:
+    """Seconds of a budget to keep for what must still be done after the search, by what it took so far.
 
     That is the sealed claim and, where a duel is open, its check pairs; with `duels` also the pairs that the
     longest open duel may still ask for, and the children under way.
     """
     pair = 2 if problem.resource is None else TURNS
 
-    def seconds(history: History, duels: bool) -> float:
+    def seconds(history: History, duels: bool, budget: Budget) -> float:
         if budget.seconds is None or history.start is None or history.champion is None:
             return 0.0
         seed, cost = history.seed, history.seconds_a_case

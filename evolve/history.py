@@ -158,6 +158,8 @@ class History:
         self.duel_gains: dict[str, float] = {}  # promoted variant -> mean gain on its check pairs
         self.sealed: Event | None = None  # the last opening
         self.openings = 0
+        self.paused = False  # by a person, until they or the next session go on
+        self.asked: set[str] = set()  # requests of people that are events by now
         self.suspects: set[str] = set()  # variants that violated a rule, and all that descend from them
         self.champion: str | None = None
         self.champion_moved = -1  # index of the event that moved it last
@@ -187,7 +189,10 @@ class History:
                 self.sign = -1 if event.decision["direction"] == "minimise" else 1
                 self.constraints = constraints_of(event.decision)
             case "resume":
-                self.session = event.measured
+                self.session, self.paused = event.measured, False
+            case "control":
+                self.paused = {"pause": True, "resume": False}.get(event.decision["action"], self.paused)
+                self.asked.add(event.measured["request"])
             case "proposal":
                 trial, usd = event.decision["trial"], event.measured["usd"]
                 self.usd += usd

@@ -7,8 +7,10 @@ population.ask -> parents -> operator.propose -> child -> evaluate -> trial
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -16,13 +18,16 @@ import numpy as np
 from evolve import garbage
 from evolve.asking import Asking, admission
 from evolve.budget import Budget, Clock, Spent
+from evolve.control import Mailbox, requested
 from evolve.exchange import Exchange, decision_of
 from evolve.flight import Attempt, Duel, Flight, Landed
 from evolve.history import History, evaluation_record, failures_record
 from evolve.landing import Landing
 from evolve.models.desk import Desk, Talk
 from evolve.operators.territory import Territory
+from evolve.stopping import REQUEST
 from evolve.types import (
+    BadInput,
     CaseKey,
     Evaluation,
     Event,
@@ -46,6 +51,7 @@ from fitness.simplicity import program_size
 from populations.records import encode_paid
 from populations.trees import variant_id
 
+PAUSE_SECONDS = 0.2  # between two looks for a request to go on
 GATE_KINDS = ("duel_open", "duel_close", "promotion", "demotion")
 
 
@@ -56,6 +62,7 @@ def search(parts: Parts) -> Search:
     try:
         run.replay()
         while run.reason is None:
+            run.heed()
             run.start_duels()
             run.start_attempts()
             run.end_if_over()
@@ -88,9 +95,11 @@ class Parts:
     landing: Landing | None = None  # keeps what a kill would lose between a worker and the ledger
     clock: Clock = field(default_factory=Clock)
     listeners: Sequence[Listener] = ()
+    mail: Mailbox | None = None  # where people leave requests
     stop: Callable[[], str | None] = lambda: None  # why somebody wants the run to stop; None: go on
     model_calls: int = 16  # of one model in flight at the most, unless it says otherwise
-    reserve: Callable[[History, bool], float] = lambda history, duels: 0.0  # seconds kept for the claim
+    # seconds of a budget that are kept for the claim
+    reserve: Callable[[History, bool, Budget], float] = lambda history, duels, budget: 0.0
 
 
 class Search:
@@ -107,6 +116,8 @@ class Search:
         self._asked = -1  # index of the newest event when somebody was last asked
         self._late = False  # there was no time left to end a duel
         self._trees: set[str] = set()  # of the children under way
+        self._answered: list[str] = []  # requests of people that are events, not yet durable
+        self._stopped: str | None = None  # by a request
 
     # ------------------------------------------------------------------------------ what is known
 
@@ -145,7 +156,9 @@ class Search:
         parts, trial = self.parts, decision["trial"]
         if (operator := parts.asking.operator(decision)) is None:
             return None
-        conversation = operator.propose(self._parents(decision), parts.asking.words(trial))
+        conversation = parts.asking.propose(
+            decision, operator, self._parents(decision), parts.asking.words(trial)
+        )
         assert not isinstance(conversation, Proposal)
         talk = parts.desk.reopen(conversation, decision["model"], trial, proposal.exchanges)
         made = talk.step.files if isinstance(talk.step, Proposal) else None
@@ -185,12 +198,12 @@ class Search:
     def closing(self) -> str | None:
         """Name of the budget that leaves no room for another attempt."""
         parts, asking = self.parts, self.parts.asking
-        reason = parts.budget.spent(self.spent(), parts.reserve(self.history, True))
+        reason = parts.budget.spent(self.spent(), parts.reserve(self.history, True, parts.budget))
         return reason or parts.desk.spent(asking.prompt_bytes, alone=asking.needs_model)
 
     def end_if_over(self) -> None:
         """Somebody stopped the run, or its budget is spent and nothing is left to decide."""
-        if (reason := self.parts.stop()) is not None:
+        if (reason := self.parts.stop() or self._stopped) is not None:
             while landed := self.flight.wait(seconds=0):  # everything finished is recorded
                 for each in landed:
                     self.land(each)
@@ -223,14 +236,42 @@ class Search:
 
     def _out_of_time(self) -> bool:
         """Only what the claim needs is left."""
-        reserve = self.parts.reserve(self.history, False)
+        reserve = self.parts.reserve(self.history, False, self.parts.budget)
         limit = self.parts.budget.seconds
         return limit is not None and self.parts.clock() >= limit - reserve
+
+    # ------------------------------------------------------------------------------ what people ask for
+
+    def heed(self) -> None:
+        """Make events of the requests that people have left, and do what they ask; wait while paused."""
+        letters = self.parts.mail.take() if self.parts.mail is not None else ()
+        for letter in letters:
+            self._answered.append(letter.name)
+            if letter.name not in self.history.asked:  # a kill may have come before it was dropped
+                with suppress(BadInput):  # what no run could do is not done, and not kept
+                    self._heed(requested(letter.value, self.history.variants), letter.name)
+        if letters:
+            self.sync()
+        self.parts.clock.hold(self.history.paused)
+        if self.history.paused and not self.flight:
+            time.sleep(PAUSE_SECONDS)
+
+    def _heed(self, decision: Mapping[str, Json], name: str) -> None:
+        self.append("control", decision, {"request": name}, variant=decision.get("variant"))
+        self._asked = -1  # who breeds may be others now
+        if decision["action"] == "stop":
+            self._stopped = REQUEST
+        elif decision["action"] == "budget":
+            raised = self.parts.budget.raised(decision["limits"])
+            self.parts = replace(self.parts, budget=raised)
+            self.parts.desk.raise_limits(raised.usd, raised.tokens, raised.calls)
 
     # ------------------------------------------------------------------------------ what is started
 
     def start_duels(self) -> None:
         """Put the next pairs of the open duels in flight."""
+        if self.history.paused:
+            return
         reason = self.closing()
         finishing = reason is not None
         if reason is not None and self._out_of_time():
@@ -254,6 +295,8 @@ class Search:
 
     def start_attempts(self) -> None:
         """Keep the workers busy while the budget is open."""
+        if self.history.paused:
+            return
         if self.flight.jobs and not self.flight.proposing and self.history.last == self._asked:
             return  # time alone asks nobody: equal runs on a slower machine decide the same
         room = refused = 2 * self.parts.executor.workers
@@ -286,7 +329,7 @@ class Search:
             return False
         self._next += 1
         attempt = Attempt(asked.decision)
-        made = asked.operator.propose(self._parents(asked.decision), asked.rng)
+        made = parts.asking.propose(asked.decision, asked.operator, self._parents(asked.decision), asked.rng)
         if isinstance(made, Proposal):
             self._consider(attempt, made)
         else:
@@ -505,6 +548,8 @@ class Search:
         trial = self.history.tell(event)
         if trial is not None:
             self.parts.asking.tell(trial)
+        if event.kind == "control":
+            self.parts.asking.steer(event)
         self.parts.desk.tell(event)
         self.parts.gate.tell(event)
         self._unheard.append(event)
@@ -513,6 +558,9 @@ class Search:
         """Make durable what was appended; only then may anybody hear of it or act on it."""
         self.parts.ledger.sync()
         self.parts.desk.settle()
+        if self.parts.mail is not None:
+            self.parts.mail.drop(self._answered)
+            self._answered.clear()
         for event in self._unheard:
             for listener in self.parts.listeners:
                 listener.tell(event)

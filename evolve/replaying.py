@@ -91,6 +91,8 @@ class _Replay:
             self._sit_down(event)
             self._part()
         assert self._asking is not None
+        if event.kind == "control":
+            self._asking.steer(event)
         if trial is not None:
             self._asking.tell(trial)
         for decision in self._asks.get(event.index, ()):
@@ -113,6 +115,8 @@ class _Replay:
         for earlier in islice(self._ledger.events(), event.index):
             if (trial := history.tell(earlier)) is not None:
                 self._asking.tell(trial)
+            if earlier.kind == "control":
+                self._asking.steer(earlier)
 
     def _part(self) -> None:
         """Whoever is not there any more ends its conversations."""
@@ -140,7 +144,7 @@ class _Replay:
             return
         known = self._history.variants
         parents = [Parent(self._ledger.variant(id), known[id]) for id in asked.decision["parents"]]
-        made = asked.operator.propose(parents, asked.rng)
+        made = self._asking.propose(asked.decision, asked.operator, parents, asked.rng)
         if isinstance(made, Proposal):
             attempt = _Attempt(asked.decision, made)
             self._consider(attempt)

@@ -11,6 +11,7 @@ from typing import Literal
 from evolve.asking import Asking
 from evolve.budget import Budget, Clock
 from evolve.claim import open_sealed, reserve
+from evolve.control import FOLDER, Mailbox
 from evolve.exchange import Exchange
 from evolve.landing import Landing
 from evolve.loop import Parts, Search, search
@@ -24,7 +25,7 @@ from evolve.options import RunOptions
 from evolve.place import find_place
 from evolve.result import summary, totals
 from evolve.start import Session, begin, inspect_seed, reading_of
-from evolve.stopping import STOPPED, Stop
+from evolve.stopping import REQUEST, STOPPED, Stop
 from evolve.types import BadInput, Executor, Gate, Json, Listener
 from fitness.gate import DuelGate, OpenGate
 from fitness.problem import Problem
@@ -92,7 +93,8 @@ def play(
             clock=clock,
             listeners=[*listeners, *([exchange] if exchange is not None else [])],
             stop=stop,
-            reserve=reserve(problem, executor.workers, session.budget),
+            reserve=reserve(problem, executor.workers),
+            mail=Mailbox(ledger.folder / FOLDER),
         )
         ended = search(parts)
         reason = _end(ended, problem, stop)
@@ -155,7 +157,7 @@ def _session(
 
 def _end(ended: Search, problem: Problem, stop: Stop) -> str | None:
     """Open the sealed draws of a run whose budget is spent, write down that it stopped, and say why."""
-    if ended.reason not in STOPPED.values() and problem.claim != "artifact":
+    if ended.reason not in (*STOPPED.values(), REQUEST) and problem.claim != "artifact":
         open_sealed(ended, problem, stop)
     reason = stop() or ended.reason
     if ended.history.last > ended.replayed:

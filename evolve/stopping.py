@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+REQUEST = "request"  # the reason where a person asked for it in the explorer
 STOPPED = {signal.SIGINT: "interrupt", signal.SIGTERM: "terminate"}
 
 

@@ -38,7 +38,7 @@ Split = Literal["search", "gate", "check", "sealed"]  # who draws the case; `che
 Verdict = Literal["evaluated", "failed", "duplicate", "refused", "no_child"]
 EventKind = Literal[
     "start", "proposal", "trial", "duel_open", "duel_batch", "duel_close",
-    "promotion", "demotion", "sealed", "lesson", "resume", "stop",
+    "promotion", "demotion", "sealed", "lesson", "control", "resume", "stop",
 ]  # fmt: skip
 FailureKind = Literal[
     # of a program, on one case

@@ -135,6 +135,7 @@ class OpenGate:
         self.reading = Reading("exact")
         self.margin = 0.0
         self.last = -1  # index of the newest event
+        self.banned: set[str] = set()  # by a person: they may not become champion
 
     def tell(self, event: Event) -> None:
         """Fold one event of any kind."""
@@ -150,6 +151,8 @@ class OpenGate:
                 self._crown([*self.line, event.decision["variant"]])
             case "demotion":
                 self._crown(self.line[:-1])
+            case "control" if event.decision["action"] in ("ban", "unban"):
+                self._ban(event.decision["variant"], event.decision["action"] == "ban")
             case _:
                 pass
 
@@ -176,12 +179,17 @@ class OpenGate:
             self._crown([candidate.id])  # the seed
         return candidate
 
+    def _ban(self, variant: str, banned: bool) -> None:
+        (self.banned.add if banned else self.banned.discard)(variant)
+
     def _crown(self, line: list[str]) -> None:
         self.line = line
         self.champion = line[-1]
 
     def _next(self) -> Decision | None:
         best = self.candidates.top()
+        if self.banned and best is not None and best.id in self.banned:
+            best = next((each for each in self.candidates.best() if each.id not in self.banned), None)
         if best is None or best.value <= self.candidates.by_id[self.champion].value + self.margin:
             return None
         return self._promotion(best.id, None, len(best.scores), {})
@@ -271,6 +279,10 @@ class DuelGate(OpenGate):
     def better(self) -> str:
         """The last champion that was promoted for being better, or the seed; "" before there is one."""
         return next((id for id in reversed(self.line) if id not in self._simpler), "")
+
+    def _ban(self, variant: str, banned: bool) -> None:
+        super()._ban(variant, banned)
+        self._requeue()
 
     def _crown(self, line: list[str]) -> None:
         self._simpler &= set(line)
@@ -384,7 +396,7 @@ class DuelGate(OpenGate):
     def _may_challenge(self, id: str) -> bool:
         """Met this champion never before and lost to none of the line: overtaken ones may return."""
         met = self._met.get(self._behaviour(self.candidates.by_id[id]), {})
-        if id in self.line or met.get(self.champion, "stopped") != "stopped":
+        if id in self.line or id in self.banned or met.get(self.champion, "stopped") != "stopped":
             return False
         return not any(met.get(champion) in LOST for champion in self.line)
 
@@ -411,7 +423,7 @@ class DuelGate(OpenGate):
             return self._opening(challenger.id, self.champion)
         if self.open:  # a simpler champion would overtake them
             return None
-        smaller = self.simplicity.challenger(self.better, self.line, self.account.duels)
+        smaller = self.simplicity.challenger(self.better, [*self.line, *self.banned], self.account.duels)
         return None if smaller is None else self._opening(smaller, self.better, simpler=True)
 
     def _opening(self, challenger: str, champion: str, simpler: bool = False) -> Decision:
@@ -547,7 +559,8 @@ class DuelGate(OpenGate):
             if candidate.value <= champion.value:
                 break
             met = self._met.get(self._behaviour(candidate), {})
-            if candidate.id not in self.line and not {"futile", "undone"} & {met.get(c) for c in self.line}:
+            passed = candidate.id in self.line or candidate.id in self.banned
+            if not passed and not {"futile", "undone"} & {met.get(c) for c in self.line}:
                 score = self.sign * self.candidates.shrunk(candidate)
                 return {"id": candidate.id, "score": score, "n": len(candidate.scores), "proven": False}
         return None

@@ -11,22 +11,39 @@ from __future__ import annotations
 import errno
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from evolve.types import LedgerError
+
+_Segment = tuple[Path, list[bytes], int]
 
 SEGMENT_BYTES = 4 << 20  # a segment is closed at the first sync beyond this
 
 
 def read(folder: Path) -> list[bytes]:
     """Every intact record, in order; also while another process writes. Raises LedgerError where damaged."""
-    return [record for _, records, _ in _segments(folder) for record in records]
+    return News(folder).read()
 
 
 def first(folder: Path) -> int | None:
     """Number of the first event that the journal may still hold; None: there is no journal."""
     return min((int(path.name) for path in folder.glob("[0-9]" * 12)), default=None)
+
+
+class News:
+    """A journal that another process may write: each `read` gives the records since the last one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[Path, int] = {}  # bytes of each segment that were intact
+
+    def read(self) -> list[bytes]:
+        """Every new intact record, in order. Raises LedgerError where the journal is damaged."""
+        found = _segments(self._folder, self._read)
+        self._read = {path: self._read.get(path, 0) + size for path, _, size in found}
+        return [record for _, records, _ in found for record in records]
 
 
 class Journal:
@@ -134,19 +151,22 @@ def _write(file: int, data: bytes) -> None:
         view = view[os.write(file, view) :]
 
 
-def _segments(folder: Path) -> list[tuple[Path, list[bytes], int]]:
-    """Each segment's path, records and intact bytes."""
+def _segments(folder: Path, known: Mapping[Path, int] = MappingProxyType({})) -> list[_Segment]:
+    """Each segment's path, records and intact bytes, both after the first bytes that are `known`."""
     paths = sorted(folder.glob("[0-9]" * 12)) if folder.is_dir() else []
-    found: list[tuple[Path, list[bytes], int]] = []
+    found: list[_Segment] = []
     for path in paths:
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                file.seek(known.get(path, 0))
+                data = file.read()
         except FileNotFoundError:  # dropped meanwhile: its events are in git
             continue
         records, size = _groups(data)
         rest = data[size:]
         if rest and (path != paths[-1] or _intact_group_in(rest)):
-            raise LedgerError(f"journal {path}: damaged at byte {size}, with intact records after it")
+            at = known.get(path, 0) + size
+            raise LedgerError(f"journal {path}: damaged at byte {at}, with intact records after it")
         found.append((path, records, size))
     return found
 

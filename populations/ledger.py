@@ -11,6 +11,7 @@ import json
 import os
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -72,11 +73,15 @@ class GitLedger:
         self._waiting: dict[int, _Waiting] = {}  # by trial
         folder = git_dir / repository.OURS / "journal"
         self._journal = None if lock is None else journal.Journal(folder)
+        self._news = journal.News(folder)
         self._settled = False
         try:
             # before git is asked: what a writer drops from its journal meanwhile is in git then
-            lines = journal.read(folder) if self._journal is None else self._journal.take()
-            self._commits, self._abouts = self._history()
+            lines = self._news.read() if self._journal is None else self._journal.take()
+            self._commits, abouts = self._history()
+            self._abouts = dict(
+                enumerate(abouts)
+            )  # commits of the variants that events not learned are about
             self._in_git = self._found = len(self._commits)
             self._tail = self._sort_out(lines)
         except BaseException:
@@ -182,6 +187,11 @@ class GitLedger:
         first = journal.first(self.folder / "journal")
         return self._total if first is None else first
 
+    @property
+    def count(self) -> int:
+        """How many events there are, as far as it has looked."""
+        return self._total
+
     def position(self, commit: str) -> int | None:
         """Index of the event in git whose commit has this hash, or one that begins so; None: of none."""
         found = (n for n, known in enumerate(self._commits[: self._in_git]) if known.startswith(commit))
@@ -196,23 +206,45 @@ class GitLedger:
         self._fold()
         return self._facts.champion
 
-    def events(self) -> Iterator[Event]:
-        """Every event so far, in order; those appended meanwhile too."""
-        index = 0
+    def events(self, first: int = 0) -> Iterator[Event]:
+        """Every event from the `first` on, in order; those appended meanwhile too."""
+        index = first
         while index < self._total:
             if index < self._in_git:
                 names = [f"{commit}:event.json" for commit in self._commits[index : self._in_git]]
-                for text in self._reader.stream(names):
-                    event = records.decode_event(text, index, f"run {self.path}")
-                    if index == self._facts.count:
-                        self._learn(event, self._abouts[index])
-                    yield event
-                    index += 1
+                with closing(self._reader.stream(names)) as texts:  # also where an event cannot be read
+                    for text in texts:
+                        event = records.decode_event(text, index, f"run {self.path}")
+                        if index == self._facts.count:
+                            self._learn(event, self._abouts.pop(index, None))
+                        yield event
+                        index += 1
             else:
                 if index == self._facts.count:
                     self._admit_next()
                 yield self._fresh[index - self._in_git].event
                 index += 1
+
+    def refresh(self) -> int:
+        """Look again at a run that another process writes; the number of its events now.
+
+        Costs what is new: nothing is read twice. Raises LedgerError where this is another run by now, or
+        one that lost its end: it has to be read anew.
+        """
+        self._fold()
+        news = self._news.read()  # before git is asked, as ever
+        tip = self._tip()
+        known = self._commits[self._in_git - 1] if self._in_git else None
+        if tip is None and known is not None:
+            raise LedgerError(f"run {self.path}: is not there any more")
+        if tip is not None and tip != known:
+            commits, abouts = _rows(self._git_dir, tip if known is None else f"{known}..{tip}")
+            if known is not None and (not commits or not self._follows(commits[0], known)):
+                raise LedgerError(f"run {self.path}: its history is another one than before")
+            for commit, about in zip(commits, abouts, strict=True):
+                self._found_in_git(commit, about)
+        self._tail = self._sort_out(news, self._in_git + len(self._fresh))
+        return self._total
 
     def event(self, index: int) -> Event:
         """One event. Raises LedgerError if there is none."""
@@ -388,22 +420,47 @@ class GitLedger:
 
     def _history(self) -> tuple[list[str], list[str | None]]:
         """The commits of all events in git, and those of the variants that they are about."""
+        if (tip := self._tip()) is None:
+            return [], []
+        commits, abouts = _line(self._git_dir, tip)
+        return list(commits), list(abouts)
+
+    def _tip(self) -> str | None:
+        """The commit of the last event in git."""
         for branch in (repository.EVENTS, repository.CLONED_EVENTS):
             if (tip := self._reader.find(branch)) is not None:
-                commits, abouts = _line(self._git_dir, tip[0])
-                return list(commits), list(abouts)
-        return [], []
+                return tip[0]
+            if repository.names(self._git_dir, branch):
+                raise LedgerError(f"run {self.path}: {branch} names an object that is missing or corrupt")
+        return None
 
-    def _sort_out(self, lines: Sequence[bytes]) -> deque[dict[str, Json]]:
-        """Split the journal: free proposals to those that wait; events that git lacks are returned."""
+    def _follows(self, commit: str, before: str) -> bool:
+        """Whether the event of one commit comes right after that of another."""
+        found = self._reader.content(commit).split(b"\n", 2)[1]
+        return found == f"parent {before}".encode()
+
+    def _found_in_git(self, commit: str, about: str | None) -> None:
+        """Git has the next event: one that was known from the journal, or a new one."""
+        if not self._fresh:
+            self._abouts[self._in_git] = about
+            self._commits.append(commit)
+            self._in_git += 1
+        elif self._commits[self._in_git] == commit:
+            self._let_go()
+        else:
+            raise LedgerError(f"run {self.path}: event {self._in_git} is another one than in the journal")
+
+    def _sort_out(self, lines: Sequence[bytes], known: int | None = None) -> deque[dict[str, Json]]:
+        """Split the journal: free proposals to those that wait; events after those `known` are returned."""
         tail: deque[dict[str, Json]] = deque()
+        known = self._in_git if known is None else known
         for line in lines:
             record = json.loads(line)
             if "proposal" in record:
                 decision, proposal = records.decode_proposal(record["proposal"])
                 self._waiting[decision["trial"]] = _Waiting(decision, proposal)
                 continue
-            missing = self._in_git + len(tail)
+            missing = known + len(tail)
             if record["event"]["index"] == missing:
                 tail.append(record)
             elif record["event"]["index"] > missing:
@@ -413,9 +470,8 @@ class GitLedger:
     def _fold(self) -> None:
         """Learn the events that nobody has read yet: once, at the first question that needs all of them."""
         if self._facts.count < self._in_git:
-            for _ in self.events():
+            for _ in self.events(self._facts.count):
                 pass
-        self._abouts = []
         while self._tail:
             self._admit_next()
 
@@ -517,12 +573,16 @@ class GitLedger:
         if self._writer is None:
             return
         for _ in range(self._writer.confirmed - self._in_git):
-            _, _, variant, size = self._fresh.popleft()
-            self._fresh_bytes -= size
-            self._in_git += 1
-            if variant is not None:
-                del self._fresh_variants[variant.id]
-                self._remember(variant)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Git has the oldest of the events in memory."""
+        _, _, variant, size = self._fresh.popleft()
+        self._fresh_bytes -= size
+        self._in_git += 1
+        if variant is not None:
+            del self._fresh_variants[variant.id]
+            self._remember(variant)
 
     def _remember(self, variant: Variant) -> None:
         """Keep a variant that was of use just now, within CACHE_BYTES."""
@@ -546,7 +606,11 @@ class GitLedger:
 @lru_cache(maxsize=1)  # a run is looked at before it is opened, and a hash commits to all before it
 def _line(git_dir: Path, tip: str) -> tuple[Sequence[str], Sequence[str | None]]:
     """The commits up to `tip` by their first parents, oldest first, and the second parent of each."""
-    rows = repository.output(git_dir, "rev-list", "--first-parent", "--parents", "--reverse", tip, "--")
+    return _rows(git_dir, tip)
+
+
+def _rows(git_dir: Path, range: str) -> tuple[Sequence[str], Sequence[str | None]]:
+    rows = repository.output(git_dir, "rev-list", "--first-parent", "--parents", "--reverse", range, "--")
     commits: list[str] = []
     abouts: list[str | None] = []
     for row in rows.decode().splitlines():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -51,7 +51,7 @@ class Reader:
                 found[name] = self.content(blob)
         return found
 
-    def stream(self, names: Sequence[str]) -> Iterator[bytes]:
+    def stream(self, names: Sequence[str]) -> Generator[bytes, None, None]:
         """Contents of many objects in order, by a process of their own that reads ahead."""
         process = _CatFile(self._git_dir, "--buffer")
         # git's answers would block it, and so us, if nobody read while the questions are written

@@ -81,6 +81,12 @@ def locate(path: Path) -> Path:
     )
 
 
+def names(git_dir: Path, ref: str) -> bool:
+    """Whether a repository has this ref, whatever became of the object that it names."""
+    packed = git_dir / "packed-refs"
+    return (git_dir / ref).is_file() or (packed.is_file() and f" {ref}\n".encode() in packed.read_bytes())
+
+
 def is_ours(path: Path) -> bool:
     """Whether a path is free for a run, or has one, or has half of one."""
     if not path.exists() or (path / OURS / "lock").is_file():
@@ -128,6 +134,21 @@ def hold(path: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, b"%d\n" % os.getpid(), 0)
     return lock
+
+
+def held(path: Path) -> bool:
+    """Whether a process has a run's lock, that is, works on it now."""
+    try:
+        lock = os.open(path / OURS / "lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # for an instant; who wants to hold it tries again
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False
 
 
 def sweep(path: Path) -> None:

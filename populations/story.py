@@ -55,6 +55,8 @@ def event_message(event: Event, variant: Variant | None, score: float | None, ga
             text = f"promotion {d['promotion']} undone: {d['champion']} in place of {d['variant']}"
         case "sealed":
             text = f"sealed {d['opening']}: {d['champion']} against {d['seed']}"
+        case "control":
+            text = f"control: {d['action']} {d.get('variant') or ''}"
         case "stop":
             text = f"stop: {d['reason']}"
         case _:

@@ -342,6 +342,26 @@ def replay(run: Run) -> int:
     return replay_run(run)
 
 
+@app.command(rich_help_panel=_LOOKING)
+def ui(
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN ...]", help="Runs; default all under runs/.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="To listen on; any but this machine's own needs a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(metavar="N", help="Default 8730, or any that is free.")] = None,
+    allow_control: Annotated[
+        bool,
+        typer.Option("--allow-control", help="Let the page pause, stop and steer a run; needs the token."),
+    ] = False,
+) -> None:
+    """The explorer: a page on this machine, live."""
+    from evolve.cli.exploring import explore
+
+    explore(runs or [], host, port, allow_control)
+
+
 @app.command(rich_help_panel=_PROBLEMS)
 def problems() -> None:
     """The gallery of problems."""

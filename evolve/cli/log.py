@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from evolve.cli.evidence import gain_text
@@ -82,6 +82,8 @@ def records(ledger: GitLedger) -> Iterator[dict[str, Any]]:
                 "cases": decision["count"],
                 "score": measured["confirmed"],
             }
+        elif kind == "control":
+            record |= decision
         elif kind == "stop":
             record |= {"reason": decision["reason"], "arms": story.history.contributions.as_json()}
         yield record
@@ -138,6 +140,8 @@ def _words(event: Event, story: Story) -> str:
         case "resume":
             changes = decision.get("changes", {})
             return ", ".join(f"{key} {value}" for key, value in changes.items()) or "as before"
+        case "control":
+            return control_words(decision)
         case "stop":
             shares = [
                 f"{one_line(row['arm'])} {row['share']:.0%}" for row in story.history.contributions.as_json()
@@ -145,6 +149,13 @@ def _words(event: Event, story: Story) -> str:
             return f"{decision['reason']}; children by {', '.join(shares)}" if shares else decision["reason"]
         case _:
             return ""
+
+
+def control_words(decision: Mapping[str, Any]) -> str:
+    """What a person asked of the run."""
+    words = [decision["action"], decision.get("variant", ""), one_line(decision.get("text", ""))]
+    words += [f"{name} {limit:g}" for name, limit in decision.get("limits", {}).items()]
+    return " ".join(filter(None, words))
 
 
 def _trial(event: Event, story: Story) -> str:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from evolve.budget import Budget
 from evolve.cli.evidence import Evidence
+from evolve.cli.log import control_words
 from evolve.cli.screen import bar, dollars, duration, number, odds, one_line, signed
 from evolve.cli.story import Duel, Story
 from evolve.cli.summary import arm_lines
@@ -73,6 +74,7 @@ class LiveProgress:
         while self._heard:
             event = self._heard.popleft()
             self.story.tell(event)
+            self._budget = _as_raised(self._budget, event)
             self._newest = (event.measured.get("elapsed", self._newest[0]), time.monotonic())
 
     def _draw(self) -> Text:
@@ -137,6 +139,9 @@ class PlainProgress:
         story = self.story
         lost, differs = dict(story.lost), story.differs
         story.tell(event)
+        if event.kind == "control":
+            self._budget = _as_raised(self._budget, event)
+            self._say(event, f"asked for: {control_words(event.decision)}")
         for model, why in story.lost.items():
             if model not in lost:
                 self._say(event, f"no reply: {one_line(why)}")
@@ -235,6 +240,12 @@ def trials_line(story: Story) -> Text:
         (f"{story.rate():.1f}", "key"),
         " evaluations/s",
     )
+
+
+def _as_raised(budget: Budget, event: Event) -> Budget:
+    """A budget after an event: a person may have raised it."""
+    asked = event.decision["action"] if event.kind == "control" else ""
+    return budget.raised(event.decision["limits"]) if asked == "budget" else budget
 
 
 def budget_line(story: Story, budget: Budget, elapsed: float) -> Text:

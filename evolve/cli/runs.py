@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from evolve import garbage
 from evolve.cli.story import Story
 from evolve.place import find as find
 from evolve.result import summary
@@ -17,30 +17,36 @@ from fitness.gate import DuelGate, OpenGate
 from populations.ledger import GitLedger
 
 
-@dataclass(slots=True)
 class Record:
     """A run read back: its ledger, its story, what its problem says."""
 
-    path: Path
-    ledger: GitLedger
-    story: Story
-    gate: OpenGate
-    table: dict[str, Any]  # problem.toml as recorded
+    def __init__(self, path: Path, ledger: GitLedger, story: Story) -> None:
+        self.path, self.ledger, self.story = path, ledger, story
+        # problem.toml as recorded
+        self.table: dict[str, Any] = tomllib.loads(ledger.file(0, "problem/problem.toml").decode())
+        self._gate: OpenGate | None = None
 
     @classmethod
     def read(cls, run: str) -> Self:
         """Read a run; see `find`. Raises LedgerError where its history is damaged."""
         path = find(run)
-        ledger = GitLedger.read(path)
-        story, gate = Story(), OpenGate()
-        for event in ledger.events():
-            if event.kind == "start" and event.decision["gate"] == "duel":
-                gate = DuelGate()
-            story.tell(event)
-            gate.tell(event)
+        ledger, story = GitLedger.read(path), Story()
+        with garbage.not_looked_for():
+            for event in ledger.events():
+                story.tell(event)
         if story.champion is None:
             raise BadInput("RUN", "a run whose seed has been evaluated", run)
-        return cls(path, ledger, story, gate, tomllib.loads(ledger.file(0, "problem/problem.toml").decode()))
+        return cls(path, ledger, story)
+
+    @property
+    def gate(self) -> OpenGate:
+        """The gate as it was at the last event; folded when somebody asks, as few do."""
+        if self._gate is None:
+            self._gate = DuelGate() if self.story.start["gate"] == "duel" else OpenGate()
+            with garbage.not_looked_for():
+                for event in self.ledger.events():
+                    self._gate.tell(event)
+        return self._gate
 
     @property
     def unit(self) -> str:

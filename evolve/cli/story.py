@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
@@ -73,6 +74,7 @@ class Story:
         self.lost: dict[str, str] = {}  # model -> why it gave no reply the last time
         self._best: str | None = None  # by its search score, of those that no duel refuted
         self._refuted: set[str] = set()
+        self._ranks: list[tuple[float, int, str]] = []  # a heap of all that have a score, the best first
         self._rates: deque[tuple[float, int]] = deque([(0.0, 0)])
 
     @property
@@ -182,18 +184,15 @@ class Story:
         return (after - before) / (now - then) if now > then else 0.0
 
     def _trial(self, trial: Trial) -> None:
-        ahead = self.gain_over(trial.variant, self._best)
-        if trial.value is not None and (self._best is None or (ahead is not None and ahead > 0)):
-            self._best = trial.variant
+        if trial.value is not None and trial.variant is not None:
+            heapq.heappush(self._ranks, (-trial.value, trial.index, trial.variant))
+            self._best = self._ranks[0][2]
 
     def _refute(self, variant: str) -> None:
         self._refuted.add(variant)
-        if self._best == variant:
-            scored = [t for t in self.history.variants.values() if t.variant not in self._refuted]
-            scored = [trial for trial in scored if trial.value is not None]
-            self._best = (
-                max(scored, key=lambda trial: (trial.value, -trial.index)).variant if scored else None
-            )
+        while self._ranks and self._ranks[0][2] in self._refuted:
+            heapq.heappop(self._ranks)
+        self._best = self._ranks[0][2] if self._ranks else None
 
     def _promotion(self, event: Event) -> None:
         decision = event.decision

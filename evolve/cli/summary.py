@@ -195,7 +195,11 @@ def arm_lines(story: Story, most: int = MOST_ARMS) -> list[Text]:
 
 
 def _interrupted(result: Mapping[str, Json]) -> list[tuple[str, Text | str]]:
-    by = {"interrupt": "by Ctrl-C", "terminate": "by SIGTERM"}.get(str(result["stopped_by"]))
+    by = {
+        "interrupt": "by Ctrl-C",
+        "terminate": "by SIGTERM",
+        "request": "by a request from the explorer",
+    }.get(str(result["stopped_by"]))
     return [("stopped", f"{by}; everything that was finished is recorded")] if by else []
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from evolve.models import Amount, Model, NoReply, Price
 from evolve.models.calls import Calls
-from evolve.models.purse import Purse, Ticket
+from evolve.models.purse import Limits, Purse, Ticket
 from evolve.types import (
     Conversation,
     Event,
@@ -148,6 +148,10 @@ class Desk:
         """A model whose dollars are limited (all are if `everywhere`) and whose price nobody knows."""
         limited = [name for name in self._models if everywhere or self._purse.limited(name)]
         return next((name for name in limited if self._models[name].price is None), None)
+
+    def raise_limits(self, usd: float | None, tokens: int | None, calls: int | None) -> None:
+        """From now on all models together may use this much."""
+        self._purse.allow(Limits(usd, tokens, calls))
 
     def keep(self, calls: Calls) -> None:
         """Keep what is said there until the ledger has it."""

@@ -61,6 +61,11 @@ class Purse:
             with self._lock:
                 self._spent[row["model"]] = self._spent[row["model"]].plus(used)
 
+    def allow(self, whole: Limits) -> None:
+        """Other limits for all together."""
+        with self._lock:
+            self._whole = whole
+
     def limited(self, model: str) -> bool:
         """Whether its own dollars are limited."""
         return self._own.get(model, NO_LIMITS).usd is not None
