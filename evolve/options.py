@@ -30,3 +30,4 @@ class RunOptions:
     exchange: str | None = None  # git URL of a bare repository where runs show each other their elites
     metrics: int | None = None  # port on the loopback where Prometheus finds them
     cluster: str | None = None  # of Ray: "auto", or HOST:PORT of its head; None: this machine's processes
+    origin: tuple[Path, str] | None = None  # a run, and its variant that this new one starts with

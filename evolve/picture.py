@@ -58,9 +58,9 @@ def _dots(told: Told) -> list[str]:
     """The upper panel: a dot a pair, in the order in which they came, then the check pairs."""
     gains, checks = list(told.gains), list(told.checks)
     count = max(len(gains) + len(checks), 1)
-    across = _Scale(0, count, LEFT, RIGHT)
+    across = Scale(0, count, LEFT, RIGHT)
     spread = [*gains, *checks, 0.0, told.margin]
-    up = _Scale(min(spread), max(spread), DOTS[1] - 8, DOTS[0] + 8)
+    up = Scale(min(spread), max(spread), DOTS[1] - 8, DOTS[0] + 8)
     parts = [_axis(up, DOTS, told.ratio), _level("zero", up(told.margin))]
     for name, values, first in (("pairs", gains, 0), ("checks", checks, len(gains))):
         places = "".join(f"M{across(first + n + 0.5):.1f} {up(v):.1f}h0" for n, v in enumerate(values))
@@ -84,8 +84,8 @@ def _evidence(told: Told) -> list[str]:
     """The lower panel: the e-value after each pair, by powers of ten, and what it needs."""
     powers = [0.0, *(each / math.log(10) for each in told.log_e)]
     needed = -math.log10(told.level)
-    across = _Scale(0, max(len(told.gains) + len(told.checks), 1), LEFT, RIGHT)
-    up = _Scale(min(powers), max(*powers, needed), EVIDENCE[1] - 4, EVIDENCE[0] + 4)
+    across = Scale(0, max(len(told.gains) + len(told.checks), 1), LEFT, RIGHT)
+    up = Scale(min(powers), max(*powers, needed), EVIDENCE[1] - 4, EVIDENCE[0] + 4)
     line = " ".join(f"{across(n):.1f},{up(power):.1f}" for n, power in enumerate(powers))
     e_value = 10 ** min(powers[-1], 300)
     has = f"{e_value:,.0f}" if 10 <= e_value < 1e6 else f"{e_value:.2g}"
@@ -100,7 +100,7 @@ def _evidence(told: Told) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
+class Scale:
     """Maps [low, high] to [start, end]; a range of nothing to its middle."""
 
     low: float
@@ -109,6 +109,7 @@ class _Scale:
     end: float
 
     def __call__(self, value: float) -> float:
+        """Where a value lies."""
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return self.start + share * (self.end - self.start)
 
@@ -123,7 +124,7 @@ class _Scale:
         return [n * step for n in range(first, math.floor(self.high / step) + 1)]
 
 
-def _axis(up: _Scale, panel: tuple[int, int], ratio: bool, power: bool = False) -> str:
+def _axis(up: Scale, panel: tuple[int, int], ratio: bool, power: bool = False) -> str:
     parts = [f'<path class="axis" d="M{LEFT} {panel[0]}V{panel[1]}H{RIGHT}"/>']
     for tick in up.ticks():
         if power and tick != round(tick):

@@ -23,6 +23,7 @@ class Place:
     path: Path
     begun: list[Event]  # start and seed trial, as far as they were written
     forked: Path | None = None
+    variant: str | None = None  # of the forked run, that comes first; None: its champion
 
 
 def find_place(path: Path, problem: Problem, seed: int, rule: str, fork: bool) -> Place:
@@ -45,6 +46,14 @@ def find_place(path: Path, problem: Problem, seed: int, rule: str, fork: bool) -
         if not begun or not changes(begun[0], problem, seed, rule):
             return Place(beside, begun, path)
     raise AssertionError("count ends")
+
+
+def find_fork(path: Path, problem: Problem, seed: int, rule: str, origin: tuple[Path, str]) -> Place:
+    """Where a run begins that goes on from a variant of another. Raises BadInput where one is already."""
+    begun = first_events(path)
+    if len(begun) > 1 or (begun and changes(begun[0], problem, seed, rule)):
+        raise BadInput(str(path), "a new run (evolve run --to goes on with one)", "one that has begun")
+    return Place(path, begun, *origin)
 
 
 def first_events(path: Path) -> list[Event]:

@@ -22,7 +22,7 @@ from evolve.models.purse import Limits
 from evolve.operators import create as create_operators
 from evolve.operators.territory import Territory
 from evolve.options import RunOptions
-from evolve.place import find_place
+from evolve.place import find_fork, find_place
 from evolve.result import summary, totals
 from evolve.start import Session, begin, inspect_seed, reading_of
 from evolve.stopping import REQUEST, STOPPED, Stop
@@ -54,7 +54,11 @@ def play(
     """Put a run together, let it search, open the sealed draws, say what came out; see `evolve.run.run`."""
     operators = create_operators(options.operators, problem, options.models)
     rule: Literal["duel", "open"] = "open" if options.baseline == "hill-climb" else "duel"
-    place = find_place(run_path(options, problem), problem, options.seed, rule, options.fork)
+    path = run_path(options, problem)
+    if options.origin is not None:
+        place = find_fork(path, problem, options.seed, rule, options.origin)
+    else:
+        place = find_place(path, problem, options.seed, rule, options.fork)
     prices = place.begun[0].measured.get("prices", {}) if place.begun else {}
     desk = open_desk(options.models, Limits(options.usd, options.tokens, options.calls), prices)
     name = options.population or options.baseline or ("pareto" if problem.constraints else "elite")
@@ -71,7 +75,7 @@ def play(
         ExitStack() as stack,
     ):
         if inspected is not None:
-            begin(ledger, place.begun, session, inspected, place.forked)
+            begin(ledger, place.begun, session, inspected, place.forked, place.variant)
         desk.keep(calls)
         exchange = stack.enter_context(_exchange(options, ledger, problem, notice))
         gate: Gate = OpenGate() if session.rule == "open" else DuelGate()

@@ -104,27 +104,35 @@ def inspect_seed(session: Session, stop: Callable[[], str | None]) -> Inspected 
 
 
 def begin(
-    ledger: GitLedger, begun: Sequence[Event], session: Session, inspected: Inspected, forked: Path | None
+    ledger: GitLedger,
+    begun: Sequence[Event],
+    session: Session,
+    inspected: Inspected,
+    forked: Path | None,
+    name: str | None = None,
 ) -> None:
-    """Write the start and the seed's trial; the champion of the run that this one is forked from comes first.
+    """Write the start and the seed's trial; a variant of the run that this one is forked from comes first.
 
-    `begun` holds what an earlier session wrote of them before it was killed.
+    `name`: that variant, and the run is told by its commit; without one it is the champion, and the run is
+    told by its head. `begun` holds what an earlier session wrote before it was killed.
     """
-    old = None
+    old = head = None
     if forked is not None:
         with GitLedger.read(forked) as parent:
-            champion, head = parent.champion(), parent.head
-            old = parent.variant(champion) if champion else None
+            chosen = name or parent.champion()
+            head = parent.head if name is None else parent.variants()[name]
+            old = parent.variant(chosen) if chosen else None
     if not begun:
+        origin = {} if old is None or forked is None else {"forked": {"run": forked.name, "variant": old.id}}
         ledger.append(
             "start",
-            identity(session.problem, session.seed, session.rule, head if forked else None),
-            {**_measured(session, inspected), "elapsed": session.clock()},
+            identity(session.problem, session.seed, session.rule, head),
+            {**origin, **_measured(session, inspected), "elapsed": session.clock()},
             files={f"problem/{name}": data for name, data in session.problem.documents.items()},
         )
     _seed_trial(ledger, session, inspected)
-    if old is not None:
-        _immigrate(ledger, session.problem, old)
+    if old is not None and forked is not None:
+        _immigrate(ledger, session.problem, old, "champion" if name is None else "variant", forked)
     ledger.sync()
 
 
@@ -192,15 +200,15 @@ def _seed_trial(ledger: GitLedger, session: Session, inspected: Inspected) -> No
     )
 
 
-def _immigrate(ledger: GitLedger, problem: Problem, champion: Variant) -> None:
-    """The champion of the run that was forked, proposed as the first child."""
+def _immigrate(ledger: GitLedger, problem: Problem, champion: Variant, what: str, run: Path) -> None:
+    """A variant of the run that was forked, proposed as the first child."""
     tree = tree_id(champion.files)
     seed_tree = tree_id(problem.seed_files)
     if (
         tree != seed_tree
         and Territory(problem.seed_files, problem.editable).violation(champion.files) is None
     ):
-        idea = f"champion {champion.id} of the run that this one is forked from"
+        idea = f"{what} {champion.id} of {run.name.removesuffix('.git')}, which this run is forked from"
         decision = {"trial": 1, "told": 1, "operator": "fork", "parents": [variant_id(0, seed_tree)]}
         ledger.propose(
             {**decision, "tree": tree, "idea": idea, "details": {}}, Proposal(champion.files, idea)

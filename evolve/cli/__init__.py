@@ -230,6 +230,7 @@ def show(
         Path | None,
         typer.Option(metavar="FILE.svg", help="Draw VARIANT's last duel: its pairs and the evidence."),
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """What the run found; of a VARIANT: program, scores, promotion."""
     if picture is not None:
@@ -237,10 +238,12 @@ def show(
 
         draw_duel(run, variant or "champion", picture)
         return
-    from evolve.cli.looking import show_run, show_variant
+    from evolve.cli.looking import show_run, show_variant, variant_as_json
 
     if variant is None:
-        show_run(run)
+        show_run(run, as_json=json)
+    elif json:
+        variant_as_json(run, variant)
     else:
         show_variant(run, variant)
 
@@ -262,11 +265,16 @@ def champion(
 def tree(
     run: Run,
     all: Annotated[bool, typer.Option("--all", help="Every variant, not only what mattered.")] = False,
+    around: Annotated[
+        str | None, typer.Option(metavar="ID", help="Of this variant: where it is from, what came of it.")
+    ] = None,
+    json: AsJson = False,
 ) -> None:
     """The lineage: which mutation brought which gain."""
+    _one_of("--all", all, "--around", around is not None)
     from evolve.cli.tree import tree as body
 
-    body(run, everything=all)
+    body(run, everything=all, around=around, as_json=json)
 
 
 @app.command(rich_help_panel=_LOOKING)
@@ -280,15 +288,20 @@ def log(run: Run, json: AsJson = False) -> None:
 @app.command(rich_help_panel=_LOOKING)
 def diff(
     run: Run,
-    a: Annotated[str, typer.Argument(metavar="A", help="A variant.", show_default=False)],
+    a: Annotated[str, typer.Argument(metavar="[A]", help="A variant; default the champion.")] = "champion",
     b: Annotated[
-        str | None, typer.Argument(metavar="B", help="Another. Without it: A's parent against A.")
+        str | None, typer.Argument(metavar="[B]", help="Another. Without it: A's parent against A.")
     ] = None,
+    seed: Annotated[bool, typer.Option("--seed", help="The seed against A.")] = False,
+    path: Annotated[bool, typer.Option("--path", help="Every step from the seed to A.")] = False,
+    json: AsJson = False,
 ) -> None:
     """What changed between two variants."""
+    _one_of("--seed", seed, "--path", path)
+    _one_of("B", b is not None, "--seed" if seed else "--path", seed or path)
     from evolve.cli.looking import diff as body
 
-    body(run, a, b)
+    body(run, a, b, seed=seed, path=path, as_json=json)
 
 
 @app.command(rich_help_panel=_LOOKING)
@@ -298,11 +311,12 @@ def blame(
     variant: Annotated[
         str | None, typer.Option(metavar="ID", help="Of this variant, not the champion.")
     ] = None,
+    json: AsJson = False,
 ) -> None:
     """Which mutation brought each line, and what it gained."""
     from evolve.cli.looking import blame as body
 
-    body(run, file, variant)
+    body(run, file, variant, as_json=json)
 
 
 @app.command(rich_help_panel=_LOOKING)
@@ -360,6 +374,84 @@ def ui(
     from evolve.cli.exploring import explore
 
     explore(runs or [], host, port, allow_control)
+
+
+@app.command(rich_help_panel=_EVOLVING)
+def fork(
+    run: Run,
+    variant: Annotated[
+        str, typer.Argument(metavar="VARIANT", help="An id, its beginning, 'champion'.", show_default=False)
+    ],
+    to: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Where the new run is kept; default beside the old.")
+    ] = None,
+    problem: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Your copy of its problem; not for the gallery's.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(metavar="N", help="Budget: attempts after the seed.")] = None,
+    seconds: Annotated[float | None, typer.Option(metavar="S", help="Budget: wall clock.")] = None,
+    usd: Annotated[float | None, typer.Option(metavar="U", help="Budget: dollars paid to models.")] = None,
+    tokens: Annotated[int | None, typer.Option(metavar="T", help="Budget: tokens of models.")] = None,
+    calls: Annotated[int | None, typer.Option(metavar="C", help="Budget: calls of models.")] = None,
+    workers: Annotated[int | None, typer.Option(metavar="W", help="Processes that evaluate.")] = None,
+    sandbox: Sandbox = "auto",
+    runtime: Runtime = None,
+    trust: Trust = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> int:
+    """Go on from any VARIANT in a new run.
+
+    Its settings, and its budget where none is given, are those of RUN; its draws are its own.
+    """
+    budget = {"trials": trials, "seconds": seconds, "usd": usd, "tokens": tokens, "calls": calls}
+    for name, value in (*budget.items(), ("workers", workers)):
+        _above_zero(f"--{name}", value)
+    walls = _walls(sandbox, trust, runtime)
+    from evolve.cli.forking import fork as body
+
+    result = body(run, variant, to, problem, budget, workers, walls, json)
+    return _STOPPED_BY.get(result["stopped_by"], 0)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def export(
+    run: Run,
+    format: Annotated[
+        Literal["csv", "parquet", "dot"],
+        typer.Option(
+            metavar="FORMAT",
+            help="csv or parquet: trials, duels, calls. dot: the lineage.",
+            show_default=False,
+        ),
+    ],
+    to: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="PATH", help="A folder; for dot a file.")
+    ] = None,
+) -> None:
+    """Tables for a notebook, the lineage for Graphviz."""
+    from evolve.cli.exporting import export as body
+
+    body(run, format, to)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def report(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN ...", help="A run, and others to compare it with.", show_default=False),
+    ],
+    to: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Where to.", show_default=False)],
+    format: Annotated[
+        Literal["html", "md"],
+        typer.Option(
+            metavar="FORMAT", help="html: one file, no network. md: for a pull request, with an SVG."
+        ),
+    ] = "html",
+) -> None:
+    """The explorer in one file, or a text to paste."""
+    from evolve.cli.exploring import report as body
+
+    body(runs, to, format)
 
 
 @app.command(rich_help_panel=_PROBLEMS)
@@ -478,6 +570,13 @@ def _dispatch(arguments: list[str]) -> int:
         if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # a disk, a right, a path
             return _complain(str(error), 1)
         raise
+
+
+def _one_of(one: str, has_one: bool, other: str, has_other: bool) -> None:
+    if has_one and has_other:
+        from evolve.types import BadInput
+
+        raise BadInput(f"{one}, {other}", "one of them", "both")
 
 
 def _above_zero(option: str, value: float | None) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from evolve.cli.evidence import Evidence, gain_text
-from evolve.cli.looking import ending
 from evolve.cli.runs import Record
 from evolve.cli.screen import screen
-from evolve.cli.story import Duel, Story
+from evolve.cli.story import Duel, Story, ending
 from evolve.picture import Told, duel_svg
 from evolve.types import BadInput
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from rich.console import RenderableType
@@ -28,11 +29,12 @@ from evolve.cli.screen import (
     signed,
     sparkline,
 )
-from evolve.cli.story import Duel, Story
+from evolve.cli.story import Duel, Story, ending
 from evolve.cli.summary import summary
 from evolve.history import failure_kind
 from evolve.result import champion as champion_entry
-from evolve.types import BadInput, CaseKey, Files, Trial
+from evolve.types import BadInput, CaseKey, Files, Json, Trial
+from evolve.ui.view import View
 from fitness.evaluation import picture
 from fitness.gate import DuelGate
 from populations.ledger import GitLedger
@@ -42,10 +44,24 @@ PLOT_WIDTH = 61
 IDEA_WIDTH = 28
 
 
-def show_run(run: str) -> None:
+def show_run(run: str, *, as_json: bool = False) -> None:
     """Print what the run found."""
     with Record.read(run) as record:
+        if as_json:
+            screen().lines([json.dumps(record.result(), allow_nan=False)])
+            return
         screen().print(summary(record.story, record.result(), record.unit), soft_wrap=True)
+
+
+def variant_as_json(run: str, name: str) -> None:
+    """Print all that the explorer knows of one variant, its duels' pairs included."""
+    with Record.read(run) as record:
+        id, view = record.variant(name), View(record.path.name.removesuffix(".git"), run)
+        for event in record.ledger.events():
+            view.tell(event)
+        told = view.variant(record.ledger, id)
+        told["duels"] = [view.duel(number) for number in told["duels"]]
+        screen().lines([json.dumps(told, allow_nan=False)])
 
 
 def show_variant(run: str, name: str) -> None:
@@ -59,6 +75,8 @@ def show_variant(run: str, name: str) -> None:
         if _answer(record.ledger, id) is not None:
             written = f": evolve champion {run} --write DIR writes it" if id == story.champion else ""
             out.print(Facts([("answer", f"kept with its trial{written}")]))
+        for line in case_strip(story, trial, min(out.width, 80)):
+            out.print(line)
         evidence = Evidence()
         for duel in story.duels.values():
             if duel.challenger == id:
@@ -80,10 +98,15 @@ def show_variant(run: str, name: str) -> None:
         for path, data in record.ledger.variant(id).files.items():
             _section(out, path)
             _program(out, path, data, numbers=True)
-        if (event := story.proposals.get(trial.index)) is not None and trial.model is not None:
-            for path in ("prompt.md", "reply.md"):
-                _section(out, path)
-                out.print(harmless(record.ledger.file(event, path).decode(errors="replace")), soft_wrap=True)
+        for event in story.said.get(trial.index, ()):
+            rows, files = record.ledger.event(event).measured["exchanges"], record.ledger.files(event)
+            for number, row in enumerate(rows):
+                suffix = "" if number == 0 else f"-{number + 1}"
+                for path in (f"prompt{suffix}.md", f"reply{suffix}.md"):
+                    _section(out, f"{path}  {row['model']}, {dollars(row['usd'])}")
+                    out.print(harmless(files.get(path, b"").decode(errors="replace")), soft_wrap=True)
+                if row.get("error"):
+                    out.print(Text(one_line(row["error"]), style="bad"))
 
 
 def champion(run: str, *, leader: bool, as_json: bool, write: Path | None) -> None:
@@ -105,31 +128,47 @@ def champion(run: str, *, leader: bool, as_json: bool, write: Path | None) -> No
             _programs(out, files)
 
 
-def diff(run: str, a: str, b: str | None) -> None:
-    """Print what changed between two variants; with one, between its parent and itself."""
+def diff(run: str, a: str, b: str | None, *, seed: bool, path: bool, as_json: bool) -> None:
+    """Print what changed between two variants; with one, between its parent and itself.
+
+    `seed`: between the seed and it; `path`: at each step from the seed to it.
+    """
     from populations.lineage import (
         diff as difference,
     )  # GitPython: 150 ms that other commands need not wait for
 
     out = screen()
     with Record.read(run) as record:
-        first = record.variant(a)
-        if b is None:
-            parents = record.story.history.variants[first].parents
-            if not parents:
-                raise BadInput("A", "a variant that has a parent, or two variants", f"{first}, the seed")
-            first, second = parents[0], first
+        story, variants = record.story, record.story.history.variants
+        last = record.variant(b if b is not None else a)
+        if b is not None:
+            steps = [(record.variant(a), last)]
+        elif seed:
+            steps = [(story.history.seed, last)]
         else:
-            second = record.variant(b)
-        text = difference(record.ledger, first, second)
-        for line in text.splitlines():
-            style = {"+": "good", "-": "bad", "@": "name"}.get(line[:1], "none")
-            out.print(
-                Text(harmless(line), style="key" if line[:3] in ("+++", "---") else style), soft_wrap=True
-            )
+            line = list(story.line(last))[::-1] if path else [*variants[last].parents[:1], last]
+            steps = list(pairwise(line))
+        if not steps:
+            raise BadInput("A", "a variant that has a parent, or two variants", f"{last}, the seed")
+        found = [(first, second, difference(record.ledger, first, second)) for first, second in steps]
+        if as_json:
+            told = [
+                {"from": first, "to": second, "gain": story.gain_over(second, first), "diff": text}
+                for first, second, text in found
+            ]
+            out.lines([json.dumps(told if path else told[0])])
+            return
+        for first, second, text in found:
+            if path:
+                trial, gain = variants[second], signed(story.gain_over(second, first))
+                _section(out, f"{first} -> {second}  {gain}  {trial.operator}: {trial.idea}".rstrip(": "))
+            for row in text.splitlines():
+                style = {"+": "good", "-": "bad", "@": "name"}.get(row[:1], "none")
+                style = "key" if row[:3] in ("+++", "---") else style
+                out.print(Text(harmless(row), style=style), soft_wrap=True)
 
 
-def blame(run: str, file: str, variant: str | None) -> None:
+def blame(run: str, file: str, variant: str | None, *, as_json: bool = False) -> None:
     """Print each line of a file with the variant that brought it, its gain and its idea."""
     from populations.lineage import (
         blame as brought,
@@ -139,6 +178,11 @@ def blame(run: str, file: str, variant: str | None) -> None:
     with Record.read(run) as record:
         story = record.story
         rows = brought(record.ledger, record.variant(variant or "champion"), file)
+        if as_json:
+            out.lines(
+                json.dumps(_brought(story, id, number, line)) for number, (id, line) in enumerate(rows, 1)
+            )
+            return
         width = max((len(id) for id, _ in rows), default=0)
         before = None
         for id, line in rows:
@@ -153,7 +197,37 @@ def blame(run: str, file: str, variant: str | None) -> None:
             out.print(text.append(harmless(line)), soft_wrap=True)
 
 
+def _brought(story: Story, id: str, number: int, line: str) -> dict[str, Json]:
+    trial = story.history.variants[id]
+    return {
+        "line": number, "text": line, "variant": id, "operator": trial.operator, "idea": trial.idea,
+        "gain": story.gain(trial) if trial.parents else None,
+    }  # fmt: skip
+
+
 # ------------------------------------------------------------------------------------------- a variant
+
+
+def case_strip(story: Story, trial: Trial, width: int) -> Iterator[Text]:
+    """A sign a search case: how it went there, against the best parent."""
+    parents = [story.history.variants[id] for id in trial.parents if id in story.history.variants]
+    parents = [each for each in parents if each.value is not None]
+    beside = max(parents, key=lambda each: each.value or 0.0, default=None)
+    mine, theirs = trial.evaluation, beside.evaluation if beside else None
+    if mine is None or theirs is None or len(mine.scores) != len(theirs.scores) or beside is None:
+        return
+    signs, styles = [], {"+": "good", "-": "bad", "=": "quiet", "x": "bad"}
+    for score, other, failure in zip(mine.scores, theirs.scores, mine.failures, strict=True):
+        gain = story.sign * (score - other)
+        signs.append("x" if failure else "+" if gain > 1e-12 else "-" if gain < -1e-12 else "=")
+    yield Text()
+    for start in range(0, len(signs), width - 4):
+        yield Text.assemble("  ", *((sign, styles[sign]) for sign in signs[start : start + width - 4]))
+    counts = [
+        f"{signs.count(sign)} {name}" for sign, name in (("+", "better"), ("-", "worse"), ("=", "equal"))
+    ]
+    failed = f", {signs.count('x')} failed (x)" if "x" in signs else ""
+    yield Text(f"  a sign a case, against {beside.variant}: {', '.join(counts)}{failed}", style="quiet")
 
 
 def _heading(record: Record, trial: Trial) -> Text:
@@ -207,24 +281,6 @@ def _facts(story: Story, trial: Trial) -> Iterator[tuple[str, Text | str]]:
                 f"number {promotion.number}, replaced {promotion.before}, after {duration(promotion.elapsed)}"
             ) + (", for being simpler" if promotion.simpler else "")
             yield "promoted", Text(replaced + undone, style="note" if undone else "good")
-
-
-def ending(duel: Duel) -> str:
-    """How a duel ended, in words."""
-    won = "proven not worse" if duel.reading.margin < 0 else "proven better"
-    lost = "given up: could not have been proven with the pairs left"
-    if duel.reading.kind == "identical":
-        won, lost = "the same answers on all its draws", "another answer on one of its draws"
-    ends = {
-        None: "still open",
-        "promoted": won,
-        "undone": f"{won}, then undone by its check pairs",
-        "futile": lost,
-        "budget": "not proven with the pairs that it had",
-        "overtaken": "overtaken: another became champion meanwhile",
-        "stopped": "stopped with the run",
-    }
-    return ends[duel.verdict]
 
 
 def duel_parts(story: Story, duel: Duel, evidence: Evidence) -> Iterator[RenderableType]:

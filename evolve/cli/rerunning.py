@@ -39,12 +39,12 @@ from populations.ledger import GitLedger
 MACHINE_FAILURES = frozenset({"timeout", "out_of_memory", "machinery"})
 
 
-def trusted_copy(recorded: Mapping[str, Json], folder: Path | None) -> Problem:
+def trusted_copy(recorded: Mapping[str, Json], folder: Path | None, what: str = "--rerun") -> Problem:
     """The user's copy of a run's problem: in `folder`, else in the gallery. Raises BadInput without one."""
     problem = gallery_copy(recorded["digest"]) if folder is None else load(folder)
     if problem is None:
         expected = "--problem FOLDER, your copy of the run's problem, as its evaluate.py is trusted"
-        raise BadInput("--rerun", expected, "a problem that is not the gallery's")
+        raise BadInput(what, expected, "a problem that is not the gallery's")
     if problem.digest != recorded["digest"]:
         expected = f"the problem of this run, of digest {recorded['digest'][:12]}"
         raise BadInput("--problem", expected, f"{problem.name}, of digest {problem.digest[:12]}")

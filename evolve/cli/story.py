@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from evolve.history import History
@@ -67,7 +68,7 @@ class Story:
         self.history = History()
         self.duels: dict[int, Duel] = {}
         self.promotions: list[Promotion] = []
-        self.proposals: dict[int, int] = {}  # trial -> index of the event that holds its prompt and reply
+        self.said: dict[int, list[int]] = {}  # trial -> events that hold prompts and replies
         self.stopped_by: str | None = None
         self.faults: Counter[str] = Counter()  # replies of models that could not be used, by stage
         self.differs: str | None = None  # where a prompt first was another than the recorded one
@@ -96,6 +97,8 @@ class Story:
         """Fold one event."""
         trial = self.history.tell(event)
         decision, measured = event.decision, event.measured
+        if measured.get("exchanges"):
+            self.said.setdefault(decision["trial"], []).append(event.index)
         for row in measured.get("exchanges", ()):
             self.differs = self.differs or row["parameters"].get("differs")
             self.lost.pop(row["model"], None)
@@ -106,8 +109,6 @@ class Story:
                 assert trial is not None
                 self.faults.update(trial.details.get("failed", ()) if trial.model else ())
                 self._trial(trial)
-            case "proposal":
-                self.proposals[decision["trial"]] = event.index
             case "duel_open":
                 number, reading = decision["duel"], Reading.from_json(self.start["reading"])
                 self.duels[number] = Duel(
@@ -168,6 +169,13 @@ class Story:
         ]
         return min(gains, default=None)
 
+    def line(self, variant: str | None) -> Iterator[str]:
+        """A variant and its first parents, back to the seed."""
+        while variant is not None:
+            yield variant
+            parents = self.history.variants[variant].parents
+            variant = parents[0] if parents else None
+
     @property
     def leader(self) -> str | None:
         """The best guess that is not proven: above the champion on the search cases, refuted by no duel."""
@@ -207,3 +215,21 @@ class Story:
                 simpler=decision.get("simpler", False),
             )
         )
+
+
+def ending(duel: Duel) -> str:
+    """How a duel ended, in words."""
+    won = "proven not worse" if duel.reading.margin < 0 else "proven better"
+    lost = "given up: could not have been proven with the pairs left"
+    if duel.reading.kind == "identical":
+        won, lost = "the same answers on all its draws", "another answer on one of its draws"
+    ends = {
+        None: "still open",
+        "promoted": won,
+        "undone": f"{won}, then undone by its check pairs",
+        "futile": lost,
+        "budget": "not proven with the pairs that it had",
+        "overtaken": "overtaken: another became champion meanwhile",
+        "stopped": "stopped with the run",
+    }
+    return ends[duel.verdict]

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from itertools import takewhile
 
 from rich.text import Text
 
 from evolve.cli.runs import Record
 from evolve.cli.screen import number, one_line, screen, signed
 from evolve.cli.story import Story
+from evolve.types import Json
 
+MOST_CHILDREN = 12  # of a variant that is looked at
 BEST_LEAVES = 4  # kept beside the champion's line and the promoted ones
 
 
-def tree(run: str, *, everything: bool) -> None:
-    """Print the lineage of a run."""
+def tree(run: str, *, everything: bool, around: str | None = None, as_json: bool = False) -> None:
+    """Print the lineage of a run; `around`: of one variant, whom it comes from and what came of it."""
     out = screen()
     with Record.read(run) as record:
         story = record.story
-        kept = set(story.history.variants) if everything else worth_showing(story)
+        if around is not None:
+            kept = family(story, record.variant(around))
+        else:
+            kept = set(story.history.variants) if everything else worth_showing(story)
+        if as_json:
+            out.lines([json.dumps(as_object(story, kept), allow_nan=False)])
+            return
         for line in lines(story, kept):
             if out.is_terminal:
                 line.truncate(out.width, overflow="ellipsis")
@@ -40,8 +50,59 @@ def worth_showing(story: Story) -> set[str]:
     wanted |= {trial.variant for trial in leaves[:BEST_LEAVES]}
     kept: set[str] = set()
     for id in wanted:
-        kept.update(_line(story, id))
+        kept.update(story.line(id))
     return kept
+
+
+def family(story: Story, id: str) -> set[str]:
+    """A variant's ancestors by all parents, its children, and the best of what came of those."""
+    variants = story.history.variants
+    kept, waiting = {id}, [id]
+    while waiting:
+        parents = [parent for parent in variants[waiting.pop()].parents if parent not in kept]
+        kept.update(parents)
+        waiting += parents
+    below = {id}
+    for child, trial in variants.items():  # parents come before their children
+        if not below.isdisjoint(trial.parents):
+            below.add(child)
+    children = [child for child in below if id in variants[child].parents]
+    further = sorted(below - set(children), key=lambda each: -_value(story, each))
+    best = sorted(children, key=lambda each: -_value(story, each))[:MOST_CHILDREN]
+    for each in [*best, *further[:BEST_LEAVES]]:
+        kept.update(takewhile(lambda other: other != id, story.line(each)))
+    return kept
+
+
+def _value(story: Story, id: str) -> float:
+    value = story.history.variants[id].value
+    return float("-inf") if value is None else value
+
+
+def as_object(story: Story, kept: set[str]) -> dict[str, Json]:
+    """What `--json` prints: the kept variants in the order of their attempts."""
+    promotions = {each.variant: each for each in story.promotions}
+    rows: list[Json] = []
+    for id, trial in story.history.variants.items():
+        if id in kept:
+            promotion = promotions.get(id)
+            rows.append(
+                {
+                    "id": id, "trial": trial.index, "parents": list(trial.parents),
+                    "operator": trial.operator, "model": trial.model, "score": story.score(id),
+                    "gain": story.gain(trial), "verdict": trial.verdict, "idea": trial.idea,
+                    "usd": trial.usd, "promotion": promotion and promotion.number,
+                    "undone": bool(promotion and promotion.undone),
+                }
+            )  # fmt: skip
+    known = story.history.variants
+    return {
+        "seed": story.history.seed,
+        "champion": story.champion,
+        "leader": story.leader,
+        "variants": rows,
+        "hidden": len(known) - len(rows),
+    }
 
 
 def lines(story: Story, kept: set[str]) -> Iterator[Text]:
@@ -54,7 +115,7 @@ def lines(story: Story, kept: set[str]) -> Iterator[Text]:
         if id in kept:
             children.setdefault(_parent(story, id), []).append(id)
     best = _best_below(story, children)
-    main = set(_line(story, story.champion))
+    main = set(story.line(story.champion))
     promotions = {p.variant: p for p in story.promotions}
 
     def walk(id: str, indent: str, first: str) -> Iterator[Text]:
@@ -100,13 +161,6 @@ def _describe(story: Story, id: str) -> Text:
 def _parent(story: Story, id: str) -> str | None:
     parents = story.history.variants[id].parents
     return parents[0] if parents else None
-
-
-def _line(story: Story, id: str | None) -> Iterator[str]:
-    """A variant and its first parents, back to the seed."""
-    while id is not None:
-        yield id
-        id = _parent(story, id)
 
 
 def _best_below(story: Story, children: dict[str | None, list[str]]) -> dict[str, float]:

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
 from evolve import garbage
 from evolve.cli.rerunning import gallery_copy
@@ -38,7 +38,7 @@ class Followed:
         self._problem: Problem | None = None
         self._problem_known = False
         self._line: dict[str, Json] = {"problem": "", "begun": False}
-        self._lock = Lock()
+        self._lock = RLock()
 
     @property
     def live(self) -> bool:

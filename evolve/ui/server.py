@@ -231,6 +231,7 @@ def bind(host: str, port: int | None) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, wanted))
+            listening.listen(128)  # whoever reads the address may come before the server runs
             return listening
         except OSError as error:
             listening.close()

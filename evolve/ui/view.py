@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evolve.cli.evidence import Evidence, claimed
-from evolve.cli.looking import ending
 from evolve.cli.screen import harmless, one_line
-from evolve.cli.story import Duel, Promotion, Story
+from evolve.cli.story import Duel, Promotion, Story, ending
 from evolve.history import failure_kind, trial_of
 from evolve.result import champion as champion_entry
 from evolve.types import Event, Json, Trial
@@ -110,7 +109,6 @@ class View:
         self.row: dict[str, int] = {}  # variant -> its row
         self.events = 0
         self.trial_events: dict[str, int] = {}  # variant -> the event that brought it
-        self.said: dict[int, list[int]] = {}  # trial -> events that hold prompts and replies
         self.controls: list[dict[str, Json]] = []
         self.lessons = 0
         self._operators, self._models, self._failures, self._islands = Names(), Names(), Names(), Names()
@@ -131,8 +129,6 @@ class View:
         story, decision = self.story, event.decision
         story.tell(event)
         self.events = event.index + 1
-        if event.measured.get("exchanges"):
-            self.said.setdefault(decision["trial"], []).append(event.index)
         match event.kind:
             case "trial":
                 self._trial(event)
@@ -342,6 +338,7 @@ class View:
             "duel": promotion.duel,
             "undone": promotion.undone,
             "simpler": promotion.simpler,
+            "score": self.story.score(promotion.variant),
             "at": vars_of(when),
             **self._fresh(promotion),
         }
@@ -411,12 +408,7 @@ class View:
 
     def line(self, id: str | None) -> list[str]:
         """A variant and its first parents, the seed first."""
-        found: list[str] = []
-        while id is not None and id in self.story.history.variants:
-            found.append(id)
-            parents = self.story.history.variants[id].parents
-            id = parents[0] if parents else None
-        return found[::-1]
+        return list(self.story.line(id))[::-1]
 
     # ------------------------------------------------------------------------------------------ the map
 
@@ -534,7 +526,7 @@ class View:
 
     def _said(self, ledger: GitLedger, trial: int) -> Iterable[dict[str, Json]]:
         """What was asked and answered for a trial, in order."""
-        for index in self.said.get(trial, ()):
+        for index in self.story.said.get(trial, ()):
             rows: Sequence[Mapping[str, Json]] = ledger.event(index).measured["exchanges"]
             files = ledger.files(index)
             for number, row in enumerate(rows):

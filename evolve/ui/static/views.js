@@ -270,7 +270,7 @@
     const values = chosen.values.length ? chosen.values : [0], low = values.reduce((a, b) => Math.min(a, b)), top = values.slice().sort((a, b) => a - b)[Math.floor(0.98 * (values.length - 1))];
     const ahead = points.filter((p) => p.front).sort((a, b) => a.x - b.x);
     return html`<section class="panel"><header class="row"><h2>Score and ${chosen.name}</h2><label class="field">Measure <select value=${chosen.name} onChange=${(e) => go({ m: e.target.value }, true)}>${names.map((name) => html`<option value=${name} selected=${name === chosen.name}>${name}</option>`)}</select></label></header>
-      <svg class="plane" viewBox="0 0 ${W} ${H}" role="img" aria-label="${F.count(chosen.rows.length)} variants by score and ${chosen.name}; ${chosen.front.length} on the front">
+      <svg class="plane" viewBox="0 0 ${W} ${H}" role="group" aria-label="${F.count(chosen.rows.length)} variants by score and ${chosen.name}; ${chosen.front.length} on the front">
         <path d="M${L} 6V${H - 32}H${W - 8}" class="axis" /><text x=${L - 6} y="18" class="label end">${F.number(Number(top.toPrecision(3)))}</text><text x=${L - 6} y=${H - 38} class="label end">${F.number(Number(low.toPrecision(3)))}</text>
         <text x=${L} y=${H - 14} class="label">${F.number(layout.low)} or worse</text><text x=${W - 12} y=${H - 14} class="label end">${F.number(layout.best)}: better</text><text x=${L + 6} y="16" class="label">${chosen.name}</text>
         <path class="points" d=${points.filter((p) => !p.front).map((p) => `M${X(p).toFixed(1)} ${Y(p).toFixed(1)}h0`).join("")} />
@@ -282,7 +282,7 @@
   function Grid({ run, grid, go, palette }) {
     const best = grid.cells.map((c) => run.sign * run.rows.score[c.row]), high = Math.max(...best), low = Math.min(...best), W = 34;
     const level = (row) => Math.round(9 * (high > low ? (run.sign * run.rows.score[row] - low) / (high - low) : 1));
-    return html`<section class="panel"><h2>Elite grid</h2><div class="scroll" tabindex="0" role="region" aria-label="Elite grid"><svg width=${70 + W * grid.width} height=${30 + W * grid.height} role="img" aria-label="${grid.cells.length} cells with an elite">
+    return html`<section class="panel"><h2>Elite grid</h2><div class="scroll" tabindex="0" role="region" aria-label="Elite grid"><svg width=${70 + W * grid.width} height=${30 + W * grid.height} role="group" aria-label="${grid.cells.length} cells with an elite">
       ${grid.cells.map((c) => html`<a href=${E.href({ run: run.key, view: "variant", v: run.rows.id[c.row] })} aria-label=${run.rows.id[c.row]}><rect x=${60 + c.x * W} y=${(grid.height - 1 - c.y) * W} width=${W - 2} height=${W - 2} style=${{ fill: palette.ramp[Math.min(palette.ramp.length - 1, Math.floor((level(c.row) / 9) * (palette.ramp.length - 1)))] }}><title>${run.rows.id[c.row]}: ${F.number(run.rows.score[c.row])}</title></rect></a>`)}
       <text x="60" y=${W * grid.height + 18} class="label">${grid.names[0] || ""}</text><text x="54" y="12" class="label end">${grid.names[1] || ""}</text></svg></div><p class="caption">The best of each cell, by search score.</p></section>`;
   }
