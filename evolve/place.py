@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from evolve.start import identity
 from evolve.types import BadInput, Event
 from fitness.problem import Problem
 from populations.ledger import GitLedger
-
-RUNS = Path("runs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +87,3 @@ def _changed_files(path: Path, problem: Problem) -> list[str]:
     now = {**problem.documents, **{f"program/{name}": data for name, data in problem.seed_files.items()}}
     then |= {f"program/{name}": data for name, data in program.items()}
     return sorted(name for name in then.keys() | now.keys() if then.get(name) != now.get(name))
-
-
-def find(run: str) -> Path:
-    """The repository of a run: a path, or a name under runs/, with or without .git.
-
-    Raises BadInput that offers the nearest runs.
-    """
-    for path in (Path(run), Path(run + ".git"), RUNS / run, RUNS / (run + ".git")):
-        if (path / "objects").is_dir() and (path / "HEAD").is_file():
-            return path
-        if (path / ".git" / "objects").is_dir():  # a clone with a working tree
-            return path / ".git"
-    known = sorted(path.name.removesuffix(".git") for path in RUNS.glob("*.git"))
-    near = get_close_matches(Path(run).name.removesuffix(".git"), known, 5, 0.4) or known[:8]
-    raise BadInput("RUN", f"a run ({', '.join(near) if near else 'none under runs/ yet'})", run)

@@ -34,7 +34,8 @@ def encode_event(event: Event) -> str:
 def decode_event(text: bytes | str, index: int, where: str) -> Event:
     """Read event.json back. Raises LedgerError if damaged, newer than this program, or another one."""
     try:
-        value = json.loads(text)
+        # text, as from bytes the encoding would be guessed for each of many thousands
+        value = json.loads(text if isinstance(text, str) else text.decode())
         schema, found = value["schema"], value["index"]
         event = Event(found, value["kind"], value["decision"], value["measured"], value["variant"])
     except (ValueError, TypeError, KeyError) as error:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,8 @@ def out(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 def test_tree_around_a_variant(out: Any) -> None:
     text = out("tree", "tours.git", "--around", "5")
-    ids = [
-        line.split("•")[-1].split("◇")[-1].split("◆")[-1].split()[0]
-        for line in text.splitlines()
-        if "-" in line
-    ]
-    trials = [int(id.split("-")[0]) for id in ids if id[0].isdigit()]
+    marked = [line for line in text.splitlines() if re.search("[•◇◆]", line)]
+    trials = [int(re.split("[•◇◆] ", line)[1].split("-")[0]) for line in marked]
     assert trials[:3] == [0, 2, 5] and {8, 9} <= set(trials) and 4 not in trials
     assert out("tree", "tours.git", "--all", "--around", "5", status=2).count("\n") == 1
 

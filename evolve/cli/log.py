@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from evolve import garbage
 from evolve.cli.evidence import gain_text
 from evolve.cli.runs import find
 from evolve.cli.screen import dollars, duration, number, one_line, screen, signed, with_interval
@@ -19,7 +20,7 @@ from populations.ledger import GitLedger
 def log(run: str, *, as_json: bool) -> None:
     """Print the events of a run."""
     out = screen()
-    with GitLedger.read(find(run)) as ledger:
+    with GitLedger.read(find(run)) as ledger, garbage.not_looked_for():
         if as_json:
             out.lines(json.dumps(record, allow_nan=False) for record in records(ledger))
         elif out.is_terminal:

@@ -6,15 +6,16 @@ import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from evolve import garbage
 from evolve.cli.story import Story
-from evolve.place import find as find
-from evolve.result import summary
+from evolve.finding import find as find
 from evolve.types import BadInput, Json
-from fitness.gate import DuelGate, OpenGate
 from populations.ledger import GitLedger
+
+if TYPE_CHECKING:
+    from fitness.gate import OpenGate
 
 
 class Record:
@@ -41,6 +42,8 @@ class Record:
     @property
     def gate(self) -> OpenGate:
         """The gate as it was at the last event; folded when somebody asks, as few do."""
+        from fitness.gate import DuelGate, OpenGate  # with `result` 50 ms that few commands need
+
         if self._gate is None:
             self._gate = DuelGate() if self.story.start["gate"] == "duel" else OpenGate()
             with garbage.not_looked_for():
@@ -61,6 +64,8 @@ class Record:
 
     def result(self) -> dict[str, Json]:
         """The object that `evolve run --json` prints, as it would be now."""
+        from evolve.result import summary
+
         history = self.story.history
         assert history.start is not None
         sandbox = history.session.get("sandbox") or history.start.measured["sandbox"]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evolve.finding import find
 from evolve.models import Model, Price, Settings, gguf
 from evolve.models.desk import Desk
 from evolve.models.gguf import Gguf
@@ -17,7 +18,6 @@ from evolve.models.litellm import LiteLLM
 from evolve.models.purse import Limits, Purse
 from evolve.models.recorded import Recorded
 from evolve.models.served import Load, Server
-from evolve.place import find
 from evolve.types import BadInput, Json
 from fitness.nearest import one_of
 

@@ -14,7 +14,7 @@ from threading import RLock
 
 from evolve import garbage
 from evolve.cli.rerunning import gallery_copy
-from evolve.place import RUNS, find
+from evolve.finding import RUNS, find
 from evolve.types import BadInput, CaseKey, EvolveError, Json, LedgerError
 from evolve.ui.view import View
 from fitness.evaluation import picture

@@ -331,7 +331,7 @@
 
   // ------------------------------------------------------------------------------------------ control
   E.ControlView = function ControlView({ run, source, state, go }) {
-    const [said, setSaid] = useState(null), [busy, setBusy] = useState(false), head = run.head;
+    const [said, setSaid] = useState(null), [busy, setBusy] = useState(false), [variant, setVariant] = useState(state.v || ""), head = run.head;
     const ask = async (request) => {
       setBusy(true);
       try { const answer = await source.control(run.key, request); setSaid({ ok: true, text: answer.says }); } catch (error) { setSaid({ ok: false, text: String(error.message || error) }); }
@@ -344,10 +344,10 @@
       <p role="status" class=${said ? (said.ok ? "good" : "bad") : ""}>${said ? said.text : ""}</p>
       <div class="buttons"><button type="button" disabled=${busy} onClick=${() => ask({ action: head.paused ? "resume" : "pause" })}>${head.paused ? "Go on" : "Pause"}</button><button type="button" class="danger" disabled=${busy} onClick=${() => confirm("Stop this run? Everything that is finished is recorded; the same command goes on.") && ask({ action: "stop" })}>Stop</button></div>
       <form onSubmit=${form((e) => ({ action: "budget", limits: { [value(e, "which")]: Number(value(e, "limit")) } }))}><h3>Raise a budget</h3><label class="field">Budget <select name="which">${["trials", "seconds", "usd", "tokens", "calls"].map((n) => html`<option>${n}</option>`)}</select></label> <label class="field">to <input name="limit" type="number" min="0" step="any" required /></label> <button disabled=${busy}>Raise</button></form>
-      <form onSubmit=${form((e) => ({ action: e.submitter.value, variant: value(e, "variant") }))}><h3>Pin or ban a variant</h3><label class="field">Variant <input name="variant" class="mono" required value=${state.v || ""} placeholder="17-3fa2c1" /></label>
+      <form onSubmit=${form((e) => ({ action: e.submitter.value, variant: value(e, "variant") }))}><h3>Pin or ban a variant</h3><label class="field">Variant <input name="variant" class="mono" required value=${variant} onInput=${(e) => setVariant(e.target.value)} placeholder="17-3fa2c1" /></label>
         <button value="pin" disabled=${busy}>Pin</button> <button value="unpin" disabled=${busy}>Unpin</button> <button value="ban" disabled=${busy}>Ban</button> <button value="unban" disabled=${busy}>Allow again</button><p class="quiet small">A pinned variant is a parent of every fourth child; a banned one has no more children and opens no more duels.</p></form>
       <form onSubmit=${form((e) => ({ action: "hint", text: value(e, "text") }))}><h3>Hint for the next prompts</h3><label class="field grow"><span class="unseen">Hint</span><textarea name="text" rows="3" maxlength="2000" placeholder="Stands at the end of every prompt until another takes its place; an empty one removes it"></textarea></label> <button disabled=${busy}>Give the hint</button></form>
-      <form onSubmit=${form((e) => ({ action: "note", text: value(e, "text"), ...(value(e, "variant") ? { variant: value(e, "variant") } : {}) }))}><h3>Note</h3><label class="field grow"><span class="unseen">Note</span><textarea name="text" rows="2" maxlength="2000" required placeholder="For those who read this run"></textarea></label> <label class="field">about <input name="variant" class="mono" value=${state.v || ""} placeholder="a variant, or nothing" /></label> <button disabled=${busy}>Add the note</button></form>
+      <form onSubmit=${form((e) => ({ action: "note", text: value(e, "text"), ...(value(e, "variant") ? { variant: value(e, "variant") } : {}) }))}><h3>Note</h3><label class="field grow"><span class="unseen">Note</span><textarea name="text" rows="2" maxlength="2000" required placeholder="For those who read this run"></textarea></label> <label class="field">about <input name="variant" class="mono" value=${variant} onInput=${(e) => setVariant(e.target.value)} placeholder="a variant, or nothing" /></label> <button disabled=${busy}>Add the note</button></form>
     </section>`;
   };
 })(evolve);
