@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 from evolve.budget import Clock
 from evolve.executor import LocalExecutor, Recovery, cores
@@ -14,6 +15,7 @@ from evolve.options import RunOptions as RunOptions
 from evolve.stopping import Stop
 from evolve.types import BadInput, CaseKey, Executor, Fitness, Job, Json, Listener
 from fitness.problem import Problem, load
+from fitness.process import Process
 from fitness.worker import Worker
 
 
@@ -22,12 +24,13 @@ def run(
     listeners: Sequence[Listener] = (),
     executor: Executor | None = None,
     notice: Callable[[str], None] = lambda text: None,
+    start: Callable[[Path], Process] = Process,
 ) -> dict[str, Json]:
     """Start or resume a run; return the object that `--json` prints.
 
-    `executor` is used, and left open, instead of worker processes of this machine. `notice` is told, from any
-    thread, why the run waits, and "" when it goes on. Raises BadInput for what the user got wrong, RunError
-    when the run cannot do its work.
+    `executor` is used, and left open, instead of worker processes of this machine, which `start` begins in
+    the problem's folder. `notice` is told, from any thread, why the run waits, "" when it goes on. Raises
+    BadInput for what the user got wrong, RunError when the run cannot do its work.
     """
     clock = Clock()
     problem = load(options.problem)
@@ -40,7 +43,7 @@ def run(
     free = itertools.cycle(slots or [None])
 
     def worker() -> Fitness:
-        return Worker(problem, options.walls, core=next(free))
+        return Worker(problem, options.walls, core=next(free), start=start)
 
     with stop.listening():
         if executor is not None:

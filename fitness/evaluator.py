@@ -49,6 +49,7 @@ def main() -> None:
 
 def _open(setup: Json) -> ProblemFitness:
     problem = wire.unpack_problem(setup["problem"])
+    os.chdir(problem.folder)  # where evaluate.py finds files of its own
     if setup["core"] is not None:
         os.sched_setaffinity(0, {setup["core"]})  # a process sandbox inherits it
     sandbox = open_sandbox(Walls(**setup["walls"]), _needs(problem, setup["core"]))

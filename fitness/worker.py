@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
 
 from evolve.types import ANY_WALLS, TURNS, Evaluation, EvaluatorError, Job, Json, SandboxUnavailable, Walls
 from fitness import wire
 from fitness.problem import Problem, load
+from fitness.process import Process
 from sandbox.process import most_seconds
 
 START_SECONDS = 60.0  # imports and the sandbox's start, on a machine that is busy
 SCORE_SECONDS = 1.0  # what evaluate.py may take for a case, beside the program
-# What passes: the way to programs, libraries and the Docker daemon, and nothing of the user's keys.
-ENVIRONMENT = (
-    *("PATH", "LD_LIBRARY_PATH", "TMPDIR"),
-    *("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
-    "CUDA_VISIBLE_DEVICES",  # a cluster names the cards that are this worker's
-)
-LINE_SHOWN = 300  # characters of what it printed last
 
 
 class Worker:
@@ -42,10 +31,12 @@ class Worker:
         walls: Walls = ANY_WALLS,
         slack_seconds: float = 30.0,
         core: int | None = None,
+        start: Callable[[Path], Process] = Process,
     ) -> None:
         self._problem = problem if isinstance(problem, Problem) else load(problem)
         self._walls, self._slack = walls, slack_seconds
         self._core = core  # that evaluator and programs stay on; None: any
+        self._begin = start  # an evaluator process
         self._closed = False
         self._level = ""  # empty: this evaluator has not said yet that it is ready
         self._starting = threading.Lock()
@@ -96,9 +87,9 @@ class Worker:
         self._closed = True
         self._process.end()
 
-    def _start(self) -> _Process:
+    def _start(self) -> Process:
         try:
-            process = _Process(self._problem.folder)
+            process = self._begin(self._problem.folder)
         except OSError as error:
             raise EvaluatorError(f"the evaluator cannot be started: {error}") from error
         setup = {
@@ -129,59 +120,3 @@ class Worker:
         self._process.end(grace_seconds=1.0)  # it closed its channel first: let it say how it ends
         said = f": {self._process.last_words}" if self._process.last_words else ""
         return EvaluatorError(f"the evaluator ended during {what} (exit code {self._process.code}){said}")
-
-
-class _Process:
-    """One life of the evaluator process, its channel, its lifeline (standard input) and its log."""
-
-    def __init__(self, folder: Path) -> None:
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `end`)
-        self.channel, theirs = socket.socketpair()
-        self._ending = threading.Lock()
-        self.ended, self.code, self.last_words = False, 0, ""
-        environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-        environment |= {
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),  # imports what we would
-            "OPENBLAS_NUM_THREADS": "1",  # a thread a core would compete with the programs
-            "OMP_NUM_THREADS": "1",
-        }
-        try:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-u", "-P", "-m", "fitness.evaluator", str(theirs.fileno())],
-                stdin=subprocess.PIPE,
-                stdout=self._log,
-                stderr=self._log,
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                cwd=folder,  # where evaluate.py finds files of its own
-            )
-        except OSError:
-            self.channel.close()
-            self._log.close()
-            raise
-        finally:
-            theirs.close()
-
-    @property
-    def pid(self) -> int:
-        """Of the evaluator."""
-        return self._popen.pid
-
-    def end(self, grace_seconds: float = 0.0) -> None:
-        """Kill it and free what belonged to it; then `code` and `last_words` tell. Idempotent."""
-        with self._ending:
-            if self.ended:
-                return
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._popen.wait(grace_seconds)
-            self._popen.kill()
-            self.code = self._popen.wait()
-            assert self._popen.stdin is not None
-            self._popen.stdin.close()
-            self.channel.close()
-            self._log.seek(0)
-            lines = self._log.read().decode(errors="replace").split("\n")
-            self.last_words = next((line[:LINE_SHOWN] for line in reversed(lines) if line.strip()), "")
-            self._log.close()
-            self.ended = True

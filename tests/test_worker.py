@@ -17,7 +17,8 @@ from problem_folders import EVALUATE, TOML, cases, evaluate, write
 from evolve.types import BadInput, EvaluatorError, Job, SandboxUnavailable, Walls
 from fitness import wire
 from fitness.problem import load
-from fitness.worker import ENVIRONMENT, Worker
+from fitness.process import ENVIRONMENT
+from fitness.worker import Worker
 
 # What the evaluator does when an answer is one of five; anything else is scored as ever.
 TREACHEROUS = EVALUATE.replace(

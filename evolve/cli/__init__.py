@@ -7,14 +7,17 @@ work, 2 bad arguments or a bad problem, 130 interrupted, 143 terminated.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import re
 import select
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast
 
 import typer
 from typer.core import TyperGroup
@@ -171,36 +174,42 @@ def run(
     _above_zero("--calls", calls)
     _above_zero("--workers", workers)
     _above_zero("--metrics", metrics)
-    walls = _walls(sandbox, trust, runtime)
+    _walled(sandbox, trust, runtime)
     chosen = tuple(filter(None, map(str.strip, operators.split(",")))) if operators is not None else None
     paid = {"--usd": usd, "--tokens": tokens, "--calls": calls}
     _consistent(to, paid, seed, model or (), chosen, population, baseline)
-    from evolve.cli.running import run_and_show
-    from evolve.run import RunOptions
+    from fitness.process import Ahead
 
-    result = run_and_show(
-        RunOptions(
-            problem=problem,
-            to=to,
-            trials=trials,
-            seconds=seconds,
-            usd=usd,
-            tokens=tokens,
-            calls=calls,
-            workers=workers,
-            seed=seed,
-            models=tuple(model or ()),
-            operators=chosen,
-            population=population,
-            walls=walls,
-            baseline=baseline,
-            fork=fork,
-            cluster=cluster,
-            exchange=exchange,
-            metrics=metrics,
-        ),
-        as_json=json,
-    )
+    here = 0 if cluster is not None else workers or os.cpu_count() or 1
+    with closing(Ahead(here)) as ahead:
+        from evolve.cli.running import run_and_show
+        from evolve.run import RunOptions
+        from evolve.types import Walls
+
+        result = run_and_show(
+            RunOptions(
+                problem=problem,
+                to=to,
+                trials=trials,
+                seconds=seconds,
+                usd=usd,
+                tokens=tokens,
+                calls=calls,
+                workers=workers,
+                seed=seed,
+                models=tuple(model or ()),
+                operators=chosen,
+                population=population,
+                walls=Walls(sandbox, trust, runtime),
+                baseline=baseline,
+                fork=fork,
+                cluster=cluster,
+                exchange=exchange,
+                metrics=metrics,
+            ),
+            as_json=json,
+            start=ahead.take,
+        )
     return _STOPPED_BY.get(result["stopped_by"], 0)
 
 
@@ -530,6 +539,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A user's mistake is one line on standard error. A defect keeps its traceback.
     """
+    atexit.register(gc.freeze)  # else the end takes a tenth of a second to look for garbage once more
     try:
         status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
@@ -581,9 +591,7 @@ def _one_of(one: str, has_one: bool, other: str, has_other: bool) -> None:
 
 def _above_zero(option: str, value: float | None) -> None:
     if value is not None and not 0 < value < float("inf"):
-        from evolve.types import BadInput
-
-        raise BadInput(option, "a number above 0", f"{value}")
+        _refuse(option, "a number above 0", f"{value}")
 
 
 def _consistent(
@@ -596,31 +604,38 @@ def _consistent(
     baseline: str | None,
 ) -> None:
     """Refuse what cannot be, and what would be silently ignored, before anything is made."""
-    from evolve.types import BadInput
-
     if seed < 0:
-        raise BadInput("--seed", "a whole number from 0", f"{seed}")
+        _refuse("--seed", "a whole number from 0", f"{seed}")
     if to is not None and to.name in ("", ".."):
-        raise BadInput("--to", "the path of a run", f"{to}")
+        _refuse("--to", "the path of a run", f"{to}")
     if operators is not None and not operators:
-        raise BadInput("--operators", "names, joined by commas", "none")
+        _refuse("--operators", "names, joined by commas", "none")
     if baseline and population:
-        raise BadInput(f"--baseline {baseline}", "no --population: it is one itself", population)
+        _refuse(f"--baseline {baseline}", "no --population: it is one itself", population)
     for option, limit in paid.items():
         if limit is not None and not models:
-            raise BadInput(option, "a --model that it pays for", "none")
+            _refuse(option, "a --model that it pays for", "none")
 
 
 def _walls(sandbox: str, trust: bool, runtime: str | None) -> Walls:
-    from evolve.types import BadInput, Walls
+    _walled(sandbox, trust, runtime)
+    from evolve.types import Walls
 
-    if sandbox == "none" and not trust:
-        raise BadInput(
-            "--sandbox none", "--i-trust-the-programs with it: they may do what you may", "it alone"
-        )
-    if runtime is not None and sandbox not in ("auto", "docker"):
-        raise BadInput("--runtime", "--sandbox docker, whose option it is", f"--sandbox {sandbox}")
     return Walls(sandbox, trust, runtime)
+
+
+def _walled(sandbox: str, trust: bool, runtime: str | None) -> None:
+    """Refuse options of the sandbox that do not go together."""
+    if sandbox == "none" and not trust:
+        _refuse("--sandbox none", "--i-trust-the-programs with it: they may do what you may", "it alone")
+    if runtime is not None and sandbox not in ("auto", "docker"):
+        _refuse("--runtime", "--sandbox docker, whose option it is", f"--sandbox {sandbox}")
+
+
+def _refuse(name: str, expected: str, got: str) -> NoReturn:
+    from evolve.types import BadInput  # brings numpy, which nobody who may go on waits for here
+
+    raise BadInput(name, expected, got)
 
 
 def _complain(message: str, status: int) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from threading import Thread
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +49,8 @@ class Tune:
     prompt_bytes = 0
 
     def __init__(self, territory: Territory) -> None:
+        # while workers start: a tenth of a second that the first suggestion would wait for
+        Thread(target=importlib.import_module, args=("optuna",), name="import optuna", daemon=True).start()
         self._territory = territory
         self._points: dict[str, dict[tuple[float, ...], _Point]] = {}  # skeleton -> what is known of it
         self._hints: dict[str, dict[int, _Range]] = {}  # skeleton -> numbers that matter, and where to look
@@ -151,8 +155,7 @@ def _suggest(
     hinted: Mapping[int, _Range],
     rng: np.random.Generator,
 ) -> list[float]:
-    # Late: a quarter of a second that no command without a suggestion should wait for.
-    import optuna
+    import optuna  # late: most commands need none of it
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     reach = float(np.exp(rng.normal(-0.5, 1.0)))  # of the search, in units of the number itself
