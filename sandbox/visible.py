@@ -18,7 +18,10 @@ SHARED_LIBRARIES = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/
 TOOLS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 # of this package, inside
-CODE = ("__init__", "commands", "forkserver", "frames", "kernel", "landlock", "runner", "seccomp", "values")
+CODE = (
+    *("__init__", "commands", "forkserver", "frames", "heap"),
+    *("kernel", "landlock", "runner", "seccomp", "values"),
+)
 
 PREFIX = Path(sys.base_prefix)
 EXECUTABLE = Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
