@@ -143,6 +143,7 @@ class History:
         self.usd = 0.0
         self.tokens = 0  # of language models
         self.calls = 0
+        self.faults: Counter[str] = Counter()  # replies of models that could not be used, by stage
         self.survived = 0  # failures of the machinery that cost nothing but time
         self.contributions = Contributions()
         self._paid: dict[int, float] = {}  # trial -> usd of its proposal events
@@ -264,6 +265,7 @@ class History:
         self.contributions.tell(trial, self.variants)
         self.usd += trial.usd - self._paid.pop(trial.index, 0.0)
         self.trials += trial.index > 0
+        self.faults.update(faults_of(trial))
         for tree in self.proposed.pop(trial.index, ()):
             self.trees.setdefault(tree, f"a child of trial {trial.index} that did not run")
         self.last_trial = max(self.last_trial, trial.index)
@@ -334,6 +336,11 @@ def _slim(trial: Trial, evaluation: Evaluation) -> Trial:
         model=trial.model,
         tokens=trial.tokens,
     )
+
+
+def faults_of(trial: Trial) -> Sequence[str]:
+    """At which stage each reply of its model failed that could not be used, in order."""
+    return trial.details.get("failed", ()) if trial.model else ()
 
 
 def failure_kind(trial: Trial) -> str:

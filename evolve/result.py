@@ -19,6 +19,7 @@ def summary(
         "claim": start["claim"],
         "trials": history.trials,
         "failures": dict(history.failures),
+        "faults": dict(history.faults),
         "evaluations": history.evaluations,
         "seconds": round(seconds, 3),
         "evaluations_per_second": round(history.evaluations / seconds, 2) if seconds else None,

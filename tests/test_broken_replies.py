@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from openai_server import Answer, serving
 
-from evolve.cli.story import Story
 from evolve.operators.mending import TRIES
 from evolve.replaying import replay
 from evolve.restored import restore
@@ -89,6 +88,14 @@ def events(folder: Path) -> list[Event]:
         return list(ledger.events())
 
 
+def shown(folder: Path, *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "evolve", *words], capture_output=True, text=True, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def replayed(folder: Path) -> None:
     with GitLedger.read(folder / "run.git") as ledger:
         found = replay(ledger, restore(ledger, folder / "again"))
@@ -104,10 +111,9 @@ def test_of_three_broken_replies_in_ten_none_is_lost(tmp_path: Path, monkeypatch
         result = play(tmp_path, f"openai/x,price=0/0,base={server.url}", 60, ("rewrite", "diff"))
     assert result["trials"] == 60
     said: dict[int, list[str]] = {}
-    story, ended, kinds = Story(), Counter[str](), set()
+    ended, kinds = Counter[str](), set[int]()
     with GitLedger.read(tmp_path / "run.git") as ledger:
         for event in ledger.events():
-            story.tell(event)
             if "exchanges" in event.measured:
                 files = ledger.files(event.index)
                 replies = sorted(name for name in files if name.startswith("reply"))
@@ -121,7 +127,7 @@ def test_of_three_broken_replies_in_ten_none_is_lost(tmp_path: Path, monkeypatch
     assert ended.total() >= 15
     assert ended["lost"] <= 0.05 * ended.total()
     assert ended["evaluated"] >= 0.8 * ended.total()
-    assert set(story.faults) >= {"parse", "apply", "inside", "compile", "load"}
+    assert set(result["faults"]) >= {"parse", "apply", "inside", "compile", "load"}
     replayed(tmp_path)
 
 
@@ -143,6 +149,13 @@ def test_a_child_that_does_not_load_goes_back_with_the_error_and_counts_in_the_e
     trials = [event for event in events(tmp_path) if event.kind == "trial"][1:]
     assert all(event.decision["verdict"] == "failed" and event.decision["variant"] for event in trials)
     assert all(event.decision["details"] == {"failed": ["load"] * TRIES} for event in trials)
+    assert result["faults"] == {"load": 4 * TRIES}
+    assert "(after load, load, load)" in shown(tmp_path, "log", "run.git")
+    show = shown(tmp_path, "show", "run.git", trials[0].decision["variant"])
+    assert "3 could not be used: load, load, load" in show and show.count("reply.md") == TRIES
+    assert "12 replies that could not be used (12 load)" in " ".join(
+        shown(tmp_path, "show", "run.git").split()
+    )
     replayed(tmp_path)
 
 

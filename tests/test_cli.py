@@ -524,9 +524,9 @@ def test_from_init_to_a_run_that_verifies(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert list(result) == [
-        "run", "problem", "claim", "trials", "failures", "evaluations", "seconds", "evaluations_per_second",
-        "cases_per_second", "usd", "promotions", "seed_score", "champion", "leader", "arms", "head",
-        "sandbox", "stopped_by",
+        "run", "problem", "claim", "trials", "failures", "faults", "evaluations", "seconds",
+        "evaluations_per_second", "cases_per_second", "usd", "promotions", "seed_score", "champion", "leader",
+        "arms", "head", "sandbox", "stopped_by",
     ]  # fmt: skip
     assert (result["trials"], result["stopped_by"], result["run"]) == (30, "trials", "runs/mine-3.git")
     spent = command(*arguments, "--trials", "30", cwd=tmp_path)

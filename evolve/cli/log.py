@@ -12,7 +12,7 @@ from evolve.cli.runs import find
 from evolve.cli.screen import dollars, duration, number, one_line, screen, signed, with_interval
 from evolve.cli.story import Story
 from evolve.cli.summary import failed_draws
-from evolve.history import failure_kind, trial_of
+from evolve.history import failure_kind, faults_of, trial_of
 from evolve.types import Event, Trial, arm
 from populations.ledger import GitLedger
 
@@ -55,6 +55,7 @@ def records(ledger: GitLedger) -> Iterator[dict[str, Any]]:
                 "seconds": round(sum(trial.evaluation.seconds), 6) if trial.evaluation else 0.0,
                 "verdict": trial.verdict,
                 "idea": trial.idea,
+                "faults": list(faults_of(trial)),
             }
         elif kind == "duel":
             duel = story.duels[decision["duel"]]
@@ -162,12 +163,14 @@ def control_words(decision: Mapping[str, Any]) -> str:
 def _trial(event: Event, story: Story) -> str:
     trial = trial_of(event, story.sign)
     name = trial.variant or f"{trial.index}"
+    faults = ", ".join(faults_of(trial))
+    after = f" (after {faults})" if faults else ""
     if trial.value is None:
-        why = one_line(f"{trial.arm}: {_why(trial) or trial.idea}")
+        why = one_line(f"{trial.arm}: {_why(trial) or trial.idea}{after}")
         return f"{name:<12} {failure_kind(trial):<19} {why}"
     gain = story.gain(trial)
     score = number(story.score(trial.variant)) + (f" ({signed(gain)})" if gain is not None else "")
-    return f"{name:<12} {score:<19} " + one_line(f"{trial.arm}: {trial.idea}").rstrip(": ")
+    return f"{name:<12} {score:<19} " + one_line(f"{trial.arm}: {trial.idea}".rstrip(": ") + after)
 
 
 def _why(trial: Trial) -> str:

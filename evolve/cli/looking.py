@@ -31,7 +31,7 @@ from evolve.cli.screen import (
 )
 from evolve.cli.story import Duel, Story, ending
 from evolve.cli.summary import summary
-from evolve.history import failure_kind
+from evolve.history import failure_kind, faults_of
 from evolve.result import champion as champion_entry
 from evolve.types import BadInput, CaseKey, Files, Json, Trial
 from evolve.ui.view import View
@@ -271,6 +271,8 @@ def _facts(story: Story, trial: Trial) -> Iterator[tuple[str, Text | str]]:
         yield "failed", Text(failure_kind(trial), style="bad")
     if trial.usd:
         yield "cost", dollars(trial.usd)
+    if faults := faults_of(trial):
+        yield "replies", f"{len(faults)} could not be used: {', '.join(faults)}"
     children = sum(trial.variant in other.parents for other in story.history.variants.values())
     if children:
         yield "children", f"{children}"

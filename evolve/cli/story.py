@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -70,7 +70,6 @@ class Story:
         self.promotions: list[Promotion] = []
         self.said: dict[int, list[int]] = {}  # trial -> events that hold prompts and replies
         self.stopped_by: str | None = None
-        self.faults: Counter[str] = Counter()  # replies of models that could not be used, by stage
         self.differs: str | None = None  # where a prompt first was another than the recorded one
         self.lost: dict[str, str] = {}  # model -> why it gave no reply the last time
         self._best: str | None = None  # by its search score, of those that no duel refuted
@@ -97,7 +96,7 @@ class Story:
         """Fold one event."""
         trial = self.history.tell(event)
         decision, measured = event.decision, event.measured
-        if measured.get("exchanges"):
+        if measured.get("exchanges") and "trial" in decision:
             self.said.setdefault(decision["trial"], []).append(event.index)
         for row in measured.get("exchanges", ()):
             self.differs = self.differs or row["parameters"].get("differs")
@@ -107,7 +106,6 @@ class Story:
         match event.kind:
             case "trial":
                 assert trial is not None
-                self.faults.update(trial.details.get("failed", ()) if trial.model else ())
                 self._trial(trial)
             case "duel_open":
                 number, reading = decision["duel"], Reading.from_json(self.start["reading"])

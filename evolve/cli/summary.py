@@ -168,9 +168,9 @@ def _work(story: Story, result: Mapping[str, Json]) -> str:
         words.append(f"{rate:,.1f} evaluations/s")
     if calls := story.history.calls:
         words.append(f"{calls:,} calls of models, {story.history.tokens:,} tokens")
-    if story.faults:
-        stages = ", ".join(f"{count} {stage}" for stage, count in story.faults.most_common())
-        words.append(f"{story.faults.total():,} replies that could not be used ({stages})")
+    if faults := story.history.faults:
+        stages = ", ".join(f"{count} {stage}" for stage, count in faults.most_common())
+        words.append(f"{faults.total():,} replies that could not be used ({stages})")
     if result["usd"]:
         words.append(dollars(result["usd"]))
     if survived := story.history.survived:

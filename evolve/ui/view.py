@@ -298,7 +298,7 @@ class View:
             "duels": [self._duel(each) for each in story.duels.values()],
             "failures": self._reasons(),
             "arms": [vars_of(arm) for arm in self._arms.values()],
-            "faults": dict(story.faults),
+            "faults": dict(story.history.faults),
             "lost": {one_line(model): one_line(why) for model, why in story.lost.items()},
             "controls": self.controls[-200:],
             "lessons": self.lessons,
