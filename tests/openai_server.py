@@ -20,6 +20,9 @@ class Answer(NamedTuple):
     delay_seconds: float = 0.0
     prompt_tokens: int = 120
     reply_tokens: int = 30
+    retry_after: float | None = None  # seconds
+    wait: Callable[[], object] = int  # what it does before it answers
+    body: str | None = None  # sent as it is, instead of a completion
     missing: str = ""  # what a broken server leaves out: "usage", or the content of "choices"
 
 
@@ -54,14 +57,18 @@ def serving(answer: Callable[[dict[str, Any], int], Answer]) -> Iterator[Server]
                 made = answer(body, len(requests) - 1)
                 under_way[0] += 1
                 at_once.append(under_way[0])
+            made.wait()
             time.sleep(made.delay_seconds)
             with lock:
                 under_way[0] -= 1
-            payload = json.dumps(_payload(body, made)).encode()
+            text = json.dumps(_payload(body, made)) if made.body is None else made.body
+            payload = text.encode()
             try:
                 self.send_response(made.status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(payload)))
+                if made.retry_after is not None:
+                    self.send_header("Retry-After", str(made.retry_after))
                 self.end_headers()
                 self.wfile.write(payload)
             except (BrokenPipeError, ConnectionResetError):

@@ -21,7 +21,7 @@ ONE_HOME = {  # heavy or delicate libraries, and the one package part that may i
     "ray": "evolve/cluster/fleet.py",
     "docker": "sandbox/container.py",
     "litellm": "evolve/models/litellm.py",
-    "httpx": "evolve/models/gguf.py",
+    "aiohttp": "evolve/models/chat.py",
     "xllamacpp": "evolve/models/serving.py",
     "optuna": "evolve/operators/tune.py",
     "git": "populations/lineage.py",

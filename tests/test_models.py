@@ -3,11 +3,14 @@
 import asyncio
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 from openai_server import Answer, serving
 
 from evolve.models import NoReply, Price, Settings
+from evolve.models.chat import Chat
 from evolve.models.desk import Desk
 from evolve.models.litellm import LiteLLM
 from evolve.models.named import parse
@@ -15,12 +18,19 @@ from evolve.models.scripted import Scripted
 from evolve.types import BadInput
 
 
-def ask(url, prompt="hello", name="openai/gpt-4.1-mini", **settings):
-    model = LiteLLM(name, Settings(api_base=url, api_key="none", pause=0.01, **settings))
-    return asyncio.run(model.complete(prompt, seed=5))
+@pytest.fixture(params=[LiteLLM, Chat])
+def ask(request):
+    """One prompt to a model at an address: through LiteLLM, and directly."""
+
+    def ask(url, prompt="hello", name="openai/gpt-4.1-mini", **settings):
+        settings = {"pause": 0.01, **settings}
+        model = request.param(name, Settings(api_base=url, api_key="none", **settings))
+        return asyncio.run(model.complete(prompt, seed=5))
+
+    return ask
 
 
-def test_an_exchange_keeps_prompt_reply_tokens_cost_and_parameters():
+def test_an_exchange_keeps_prompt_reply_tokens_cost_and_parameters(ask):
     with serving(lambda body, _: Answer(f"you said {body['messages'][0]['content']}")) as server:
         exchange = ask(server.url)
     assert (exchange.prompt, exchange.reply) == ("hello", "you said hello")
@@ -32,7 +42,7 @@ def test_an_exchange_keeps_prompt_reply_tokens_cost_and_parameters():
     assert (sent["path"], sent["model"], sent["seed"]) == ("/v1/chat/completions", "gpt-4.1-mini", 5)
 
 
-def test_a_given_price_counts_and_an_unknown_one_is_said_to_be():
+def test_a_given_price_counts_and_an_unknown_one_is_said_to_be(ask):
     with serving(lambda *_: Answer("hi")) as server:
         priced = ask(server.url, name="openai/mine", price=Price(10.0, 20.0))
         unpriced = ask(server.url, name="openai/mine")
@@ -41,14 +51,14 @@ def test_a_given_price_counts_and_an_unknown_one_is_said_to_be():
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 520])
-def test_a_busy_provider_is_asked_again_and_only_the_reply_is_paid(status):
+def test_a_busy_provider_is_asked_again_and_only_the_reply_is_paid(status, ask):
     with serving(lambda _, n: Answer("busy", status) if n < 2 else Answer("there")) as server:
         exchange = ask(server.url)
     assert exchange.reply == "there"
     assert len(server.requests) == 3
 
 
-def test_a_late_provider_is_asked_again():
+def test_a_late_provider_is_asked_again(ask):
     with serving(lambda _, n: Answer("late", delay_seconds=0.0 if n else 1.5)) as server:
         exchange = ask(server.url, seconds=0.5)
     assert exchange.reply == "late"
@@ -61,26 +71,26 @@ def test_a_late_provider_is_asked_again():
     assert exchange.prompt_tokens + exchange.reply_tokens == 150 + most.tokens / 2
 
 
-def test_a_provider_that_stays_late_is_asked_twice_and_both_count():
+def test_a_provider_that_stays_late_is_asked_twice_and_both_count(ask):
     with serving(lambda *_: Answer("late", delay_seconds=1.0)) as server, pytest.raises(NoReply) as raised:
         ask(server.url, seconds=0.3)
     assert len(server.requests) == 2
     assert raised.value.exchange.usd == LiteLLM("openai/gpt-4.1-mini").most(len("hello")).usd
 
 
-def test_a_reply_without_a_count_of_tokens_counts_in_full():
+def test_a_reply_without_a_count_of_tokens_counts_in_full(ask):
     with serving(lambda *_: Answer("hi", missing="usage")) as server:
         exchange = ask(server.url)
     assert exchange.reply == "hi"
     assert exchange.usd == pytest.approx(LiteLLM("openai/gpt-4.1-mini").most(len("hello")).usd / 2)
 
 
-def test_a_reply_without_a_message_is_none():
+def test_a_reply_without_a_message_is_none(ask):
     with serving(lambda *_: Answer(missing="choices")) as server, pytest.raises(NoReply):
         ask(server.url, tries=2)
 
 
-def test_a_provider_that_stays_busy_gives_no_reply_which_the_next_prompt_may_get():
+def test_a_provider_that_stays_busy_gives_no_reply_which_the_next_prompt_may_get(ask):
     with serving(lambda *_: Answer("busy", 429)) as server, pytest.raises(NoReply, match="3 tries"):
         ask(server.url, tries=3)
     assert len(server.requests) == 3
@@ -97,7 +107,7 @@ def test_a_provider_that_stays_busy_gives_no_reply_which_the_next_prompt_may_get
         (422, "bad"),
     ],
 )
-def test_what_will_not_heal_is_a_model_error_at_once(status, code):
+def test_what_will_not_heal_is_a_model_error_at_once(status, code, ask):
     with (
         serving(lambda *_: Answer(code, status, code)) as server,
         pytest.raises(NoReply, match=code) as raised,
@@ -107,13 +117,13 @@ def test_what_will_not_heal_is_a_model_error_at_once(status, code):
     assert len(server.requests) == 1
 
 
-def test_a_prompt_that_is_too_long_fails_alone():
+def test_a_prompt_that_is_too_long_fails_alone(ask):
     text = "This model's maximum context length is 10 tokens."
     with serving(lambda *_: Answer(text, 400, "context_length_exceeded")) as server, pytest.raises(NoReply):
         ask(server.url)
 
 
-def test_a_server_that_is_not_there_is_a_model_error():
+def test_a_server_that_is_not_there_is_a_model_error(ask):
     with pytest.raises(NoReply, match="Connection error") as raised:
         ask("http://127.0.0.1:9/v1", tries=2)
     assert raised.value.for_good
@@ -132,20 +142,46 @@ def test_a_server_that_goes_away_fails_the_prompt_and_not_the_run():
     assert not raised.value.for_good
 
 
-def test_a_server_that_breaks_each_time_fails_the_prompt_and_not_the_run():
+def test_a_server_that_breaks_each_time_fails_the_prompt_and_not_the_run(ask):
     with serving(lambda *_: Answer("boom", 500)) as server, pytest.raises(NoReply, match="2 tries"):
         ask(server.url, tries=2)
 
 
-def test_many_prompts_are_in_flight_at_once():
-    async def all_at_once(url):
-        model = LiteLLM("openai/gpt-4.1-mini", Settings(api_base=url, api_key="none"))
-        return await asyncio.gather(*(model.complete(f"prompt {i}") for i in range(20)))
+@pytest.mark.parametrize("kind", [LiteLLM, Chat])
+def test_256_prompts_are_in_flight_at_once(kind):
+    everybody_is_there = threading.Barrier(256, timeout=60)
 
-    with serving(lambda body, _: Answer(body["messages"][0]["content"], delay_seconds=0.3)) as server:
+    def answer(body, _):
+        return Answer(body["messages"][0]["content"], wait=everybody_is_there.wait)
+
+    async def all_at_once(url):
+        model = kind("openai/gpt-4.1-mini", Settings(api_base=url, api_key="none"))
+        return await asyncio.gather(*(model.complete(f"prompt {i}") for i in range(256)))
+
+    with serving(answer) as server:
         exchanges = asyncio.run(all_at_once(server.url))
-    assert [exchange.reply for exchange in exchanges] == [f"prompt {i}" for i in range(20)]
-    assert sum(exchange.seconds for exchange in exchanges) > 20 * 0.3
+    assert [exchange.reply for exchange in exchanges] == [f"prompt {i}" for i in range(256)]
+    assert max(server.at_once) == 256
+
+
+def test_a_provider_that_says_when_to_come_again_is_not_asked_before(ask):
+    with serving(lambda _, n: Answer("there") if n else Answer("busy", 429, retry_after=2)) as server:
+        began = time.monotonic()
+        assert ask(server.url).reply == "there"
+    assert time.monotonic() - began >= 2
+    with serving(lambda _, n: Answer("there") if n else Answer("busy", 429, retry_after=86400)) as server:
+        assert ask(server.url, seconds=1.0).reply == "there", "but nobody waits longer than for a reply"
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-4", "openai/mine"])
+def test_a_prompt_that_cannot_fit_is_not_sent(ask, name):
+    settings = {"context_tokens": 8192} if name == "openai/mine" else {}
+    with (
+        serving(lambda *_: Answer("hi")) as server,
+        pytest.raises(NoReply, match=r"not sent: .* a context of 8,192") as raised,
+    ):
+        ask(server.url, "word " * 6000, name, **settings)
+    assert not raised.value.for_good and not server.requests
 
 
 def test_the_most_that_an_exchange_may_use_is_never_nothing_and_follows_the_prompt():

@@ -37,7 +37,7 @@ def evolve_run(folder: Path, options: argparse.Namespace, url: str | None, memor
     command += ["--trials", str(options.n), "--sandbox", options.sandbox]
     environment = dict(os.environ)
     if url is not None:
-        command += ["--operators", "rewrite", "--model", "openai/mutator"]
+        command += ["--operators", "rewrite", "--model", f"openai/mutator,at_once={options.at_once}"]
         environment |= {"OPENAI_API_BASE": url, "OPENAI_API_KEY": "none"}
     containers = options.sandbox == "docker"
     cost = measure.run(command, environment, folder / "log", memory, containers)
@@ -56,7 +56,8 @@ def evolve_run(folder: Path, options: argparse.Namespace, url: str | None, memor
 def peer_run(folder: Path, options: argparse.Namespace, url: str, memory: bool) -> Figures:
     """One run of OpenEvolve with the same number of proposals."""
     log = folder / "evaluations"
-    command = [options.peer, str(HERE / "openevolve_run.py"), str(folder / "run"), url, str(options.n)]
+    numbers = [str(options.n), str(options.peer_at_once)]
+    command = [options.peer, str(HERE / "openevolve_run.py"), str(folder / "run"), url, *numbers]
     environment = {**os.environ, "OVERHEAD_LOG": str(log), "OPENAI_API_KEY": "none"}
     cost = measure.run(command, environment, folder / "log", memory)
     if cost.code:
@@ -89,9 +90,10 @@ def jobs(folder: Path, options: argparse.Namespace) -> Figures:
 
 
 @contextmanager
-def model() -> Iterator[str]:
-    """The address of a model that answers at once; its process is none of a run's, and no part of costs."""
-    server = subprocess.Popen([sys.executable, str(HERE / "mutations.py")], stdout=subprocess.PIPE, text=True)
+def model(latency: float) -> Iterator[str]:
+    """The address of a model that answers so late; its process is none of a run's, and no part of costs."""
+    command = [sys.executable, str(HERE / "mutations.py"), "0", str(latency)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         yield server.stdout.readline().strip()
@@ -107,8 +109,13 @@ def main() -> None:
     parser.add_argument("--sandbox", default="process", help="as of `evolve run`")
     parser.add_argument("--n", type=int, default=400, help="trials of a run")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--model", action="store_true", help="children by a model, through LiteLLM")
+    parser.add_argument("--model", action="store_true", help="children by a model")
+    parser.add_argument("--latency", type=float, default=0.0, metavar="S", help="of a reply, seconds")
+    parser.add_argument("--at-once", type=int, default=16, metavar="N", help="calls of the model in flight")
     parser.add_argument("--peer", metavar="PYTHON", help="of an environment that has openevolve")
+    parser.add_argument(
+        "--peer-at-once", type=int, default=2, metavar="N", help="of its iterations in flight"
+    )
     options = parser.parse_args()
     found: dict[str, list[Figures]] = {"evolve": []}
     for turn in range(
@@ -136,7 +143,7 @@ def main() -> None:
 def _turn(system: str, folder: Path, options: argparse.Namespace, last: bool) -> Figures:
     """One run in a process of its own, which alone has the run's descendants."""
     read, write = os.pipe()
-    with model() as url:
+    with model(options.latency) as url:
         child = os.fork()
         if child == 0:
             try:

@@ -1,6 +1,7 @@
 """Runs `evolve` for a bench that drives systems from outside: one argument, a JSON specification.
 
     {"out": folder, "url": of an OpenAI-compatible server, "n": trials, "resume": bool, "report": bool,
+     "parallel": calls of the model in flight,
      "operators": null or names (null: `rewrite`, so that every child is the server's), "sandbox": "auto"}
 
 Each evaluation appends a line to the file that BENCH_EVAL_LOG names: {"t", "pid", "sha", "score", "true",
@@ -155,7 +156,7 @@ def main() -> None:
         return
     os.environ |= {"OPENAI_API_BASE": spec["url"], "OPENAI_API_KEY": "none"}
     operators = spec.get("operators") or ["evolve_driver:rewrite"]
-    models = () if spec.get("operators") else ("openai/mutator",)
+    models = () if spec.get("operators") else (f"openai/mutator,at_once={spec.get('parallel', 16)}",)
     played = load(problem(out))
     executor = Logged(lambda: Worker(played, Walls(spec.get("sandbox", "auto"))), os.cpu_count() or 1)
     try:

@@ -1,7 +1,8 @@
-"""A server that plays the language model at no latency: it speaks the OpenAI protocol and moves one number.
+"""A server that plays the language model: it speaks the OpenAI protocol and moves one number.
 
-`python mutations.py [PORT]` prints its address. Whoever asks for SEARCH/REPLACE blocks gets one; everybody
-else gets the program whole, in a fence that names its file. Every reply can be used, none is like another.
+`python mutations.py [PORT [LATENCY]]` prints its address; a reply takes LATENCY seconds, or none. Who asks
+for SEARCH/REPLACE blocks gets one; everybody else gets the program whole, in a fence that names its file. No
+reply is like another, and each can be used.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def reply(prompt: str, rng: random.Random) -> str:
     return f"One number moves.\n\n```python {name}\n{whole}```\n"
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, latency: float) -> None:
     """Answer until somebody ends this process."""
     rng = random.Random(1)
 
@@ -46,6 +47,7 @@ async def serve(port: int) -> None:
             asked = json.loads(await reader.readexactly(int(length[1])) if length else b"{}")
             prompt = "\n".join(str(message["content"]) for message in asked.get("messages", ()))
             text = reply(prompt, rng)
+            await asyncio.sleep(latency)
             message = {"role": "assistant", "content": text}
             said = {
                 "id": "chatcmpl-1",
@@ -72,10 +74,11 @@ async def serve(port: int) -> None:
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 
-    server = await asyncio.start_server(until_it_leaves, "127.0.0.1", port, limit=1 << 24)
+    server = await asyncio.start_server(until_it_leaves, "127.0.0.1", port, limit=1 << 24, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0))
+    port, latency = [*sys.argv[1:], *["0"] * 2][:2]
+    asyncio.run(serve(int(port), float(latency)))

@@ -1,4 +1,4 @@
-"""Runs OpenEvolve on the task, by the Python that has it: `openevolve_run.py FOLDER URL ITERATIONS`."""
+"""Runs OpenEvolve on the task, by the Python that has it: `openevolve_run.py FOLDER URL N AT_ONCE`."""
 
 import asyncio
 import sys
@@ -11,13 +11,13 @@ HERE = Path(__file__).parent
 
 
 def main():
-    folder, url, iterations = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    folder, url, iterations, at_once = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     model = {"api_base": url, "api_key": "none", "primary_model": "mutator", "primary_model_weight": 1.0}
     settings = {
         "max_iterations": iterations,
         "random_seed": 1,
         "llm": model,
-        "evaluator": {"parallel_evaluations": 2, "cascade_evaluation": False},
+        "evaluator": {"parallel_evaluations": at_once, "cascade_evaluation": False},
     }
     run = OpenEvolve(
         str(HERE / "problem" / "program" / "program.py"),

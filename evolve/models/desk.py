@@ -7,6 +7,7 @@ wrong with it, is dealt with here.
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter, deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -23,6 +24,8 @@ from evolve.types import (
     Proposal,
     Question,
 )
+
+GIVEN_UP = 16  # prompts, one after another, to which a model says nothing
 
 
 class Talk:
@@ -127,6 +130,7 @@ class Desk:
         self._calls: Calls | None = None
         self._said: Counter[int] = Counter()  # exchanges that events have, of the trials under way
         self._recorded: dict[int, int] = {}  # likewise, since the ledger was in sync
+        self._silences: dict[str, tuple[int, float]] = {}  # by model: how many so far, when the last one was
         self.lost: dict[str, str] = {}  # models that will not answer any more, and why
 
     @property
@@ -276,6 +280,7 @@ class Desk:
     async def _call(self, talk: Talk, question: Question) -> Exchange:
         if self._calls is not None:
             self._calls.sent(talk.trial, talk.calls, talk.model, self._worst(talk))
+        began = time.monotonic()
         try:
             model = self._models[talk.model]
             exchange = await model.complete(question.prompt, question.seed, question.form)
@@ -286,6 +291,18 @@ class Desk:
         # surrogates could not be written down; what is acted on is what is kept
         reply = exchange.reply.encode(errors="backslashreplace").decode()
         exchange = replace(exchange, reply=reply)
+        self._listen(talk.model, exchange, began)
         if self._calls is not None:
             self._calls.got(talk.trial, talk.calls, exchange)
         return exchange
+
+    def _listen(self, model: str, exchange: Exchange, began: float) -> None:
+        """Give a model up that says nothing for long; prompts that were under way together count once."""
+        count, last = self._silences.get(model, (0, 0.0))
+        if exchange.reply.strip():
+            self._silences.pop(model, None)
+        elif began >= last:
+            self._silences[model] = count + 1, time.monotonic()
+            if count + 1 == GIVEN_UP:
+                why = exchange.error.removeprefix(f"{model}: ") or "an empty reply"
+                self.lost.setdefault(model, f"{model}: {GIVEN_UP} times nothing, the last time: {why}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
 from evolve.models import Amount, NoReply, Price, Settings, does_not_fit
-from evolve.models.served import Address, Server
+from evolve.models.chat import post, said
+from evolve.models.remote import Trouble
+from evolve.models.served import Server
 from evolve.types import BadInput, Exchange, Json, ModelError
 
 PREFIX = "gguf:"  # and a path, or:
@@ -20,6 +23,7 @@ SETTINGS = Settings(reply_tokens=CONTEXT_TOKENS // 4, context_tokens=CONTEXT_TOK
 # The other cores evaluate: a thread that waits for one that has no core waits busily.
 THREADS = max((os.cpu_count() or 1) // 2, 1)
 _MAGIC = b"GGUF"
+_COUNT_SECONDS = 120.0  # for the tokens of a prompt, which wait for nothing but a core
 _FRAME_TOKENS = 64  # around a prompt: its role, its ends, what the model's template says first
 
 
@@ -87,53 +91,24 @@ class Gguf:
         messages = [{"role": "user", "content": prompt}]
         # the cache of earlier prompts would change how numbers are rounded, and so, now and then, a reply
         body = {"messages": messages, "cache_prompt": False, **asked}
+        url = f"{address.url}/v1/chat/completions"
         try:
-            counted = await _post(address, "chat/completions/input_tokens", {"messages": messages}, 60.0)
-            tokens = counted["input_tokens"]
+            counted = await post(f"{url}/input_tokens", {"messages": messages}, address.key, _COUNT_SECONDS)
+            tokens = int(json.loads(counted.body)["input_tokens"])
             if tokens + settings.reply_tokens > self.context_tokens:
                 raise none(does_not_fit(f"{tokens:,}", settings, self.context_tokens))
             began = time.monotonic()
-            said = await _post(address, "chat/completions", body, settings.seconds)
-        except _Refused as error:
-            raise none(str(error), for_good=error.gone) from None
-        (choice,), usage = said["choices"], said["usage"]
-        if choice["finish_reason"] == "length":
+            found = said(await post(url, body, address.key, settings.seconds))
+        except Trouble as trouble:
+            raise none(
+                str(trouble), for_good=trouble.kind in ("away", "busy")
+            ) from None  # its server is gone
+        if found.cut:
             parameters["cut"] = True  # at max_tokens
-        return Exchange(
-            self.name,
-            prompt,
-            choice["message"].get("content") or "",
-            0.0,
-            usage["prompt_tokens"],
-            usage["completion_tokens"],
-            time.monotonic() - began,
-            parameters,
-        )
+        seconds = time.monotonic() - began
+        counts = found.prompt_tokens, found.reply_tokens
+        return Exchange(self.name, prompt, found.text, 0.0, *counts, seconds, parameters)
 
     def close(self) -> None:
         """End the server, for all who use it. Idempotent."""
         self._server.close()
-
-
-class _Refused(Exception):
-    """A server gave no reply; `gone`: nor will it give another."""
-
-    def __init__(self, why: str, gone: bool = False) -> None:
-        super().__init__(why)
-        self.gone = gone
-
-
-async def _post(address: Address, path: str, body: Json, seconds: float) -> Json:
-    import httpx  # late: a tenth of a second, for this model alone
-
-    key = {"Authorization": f"Bearer {address.key}"}
-    try:
-        async with httpx.AsyncClient(trust_env=False, verify=False, timeout=seconds) as client:
-            response = await client.post(f"{address.url}/v1/{path}", json=body, headers=key)
-    except httpx.TimeoutException:
-        raise _Refused(f"no reply within {seconds:g} s") from None
-    except httpx.HTTPError as error:
-        raise _Refused(f"its server is gone: {error}", gone=True) from None
-    if response.status_code != 200:
-        raise _Refused(" ".join(response.text.split())[:300])
-    return response.json()

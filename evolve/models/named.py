@@ -1,6 +1,7 @@
 """Models as people name them: `openai/gpt-5-mini`, or `openai/gpt-5-mini,price=0.25/2,usd=1,at_once=64`.
 
-`gguf:PATH` is a file on this machine, `replay:RUN` what a run recorded, everything else a name of LiteLLM's.
+`gguf:PATH` is a file on this machine, `replay:RUN` what a run recorded, `openai/NAME` with a `base` a server
+that speaks that protocol; everything else is a name of LiteLLM's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from evolve.finding import find
-from evolve.models import Model, Price, Settings, gguf
+from evolve.models import Model, Price, Settings, chat, gguf
+from evolve.models.chat import Chat
 from evolve.models.desk import Desk
 from evolve.models.gguf import Gguf
 from evolve.models.litellm import LiteLLM
@@ -105,6 +107,8 @@ def _model(asked: Named, frozen: Mapping[str, float] | None, servers: Mapping[st
     settings = asked.settings
     if settings.price is None and frozen is not None:
         settings = replace(settings, price=Price(**frozen))
+    if settings.api_base is not None and asked.name.startswith(chat.PREFIX):
+        return Chat(asked.name, settings)
     return LiteLLM(asked.name, settings)
 
 

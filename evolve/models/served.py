@@ -57,6 +57,11 @@ class Server:
                 Thread(target=self._serve, args=(self._address,), name="gguf", daemon=True).start()
             return self._address
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was started and is no more."""
+        return self._process is not None and self._process.poll() is not None
+
     def close(self) -> None:
         """Kill it. Idempotent."""
         with self._lock:
