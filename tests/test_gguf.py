@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -18,6 +19,10 @@ from noisy import write_problem
 
 from evolve.models.named import desk
 from evolve.models.purse import Limits
+from evolve.operators.forms import change, whole
+from evolve.operators.mending import Made
+from evolve.operators.reading import read, read_changes
+from evolve.operators.territory import Territory
 from evolve.types import (
     BadInput,
     Conversation,
@@ -194,3 +199,39 @@ def test_a_file_that_cannot_be_loaded_ends_the_run_with_one_line(tmp_path: Path)
     )
     assert done.returncode == 1
     assert "gguf:cut.gguf" in done.stderr and done.stderr.count("error:") == 1
+
+
+PROGRAM = b"""import math
+
+
+def solve(case):
+    # EVOLVE-BLOCK-START
+    return "a \\\\ b"
+    # EVOLVE-BLOCK-END
+
+
+def other():
+    return 1
+"""
+
+
+@pytest.mark.smollm2
+def test_replies_in_the_forms_of_rewrite_and_diff_can_be_read_and_stay_inside() -> None:
+    files = {"program.py": PROGRAM, "fixed.py": b"x = 1\n", "other.py": "y = 'ä'\nz = 2\n".encode()}
+    territory = Territory(files, ["program.py", "other.py"])
+    names = ["gguf:smollm2,threads=1,context=1024,reply_tokens=320"]
+    (model,) = (models := desk(names, Limits(), {}))._models.values()
+
+    async def replies() -> list[Exchange]:
+        forms = [whole(files, territory), change(files, territory)]
+        return [await model.complete("Change this program:\n" + PROGRAM.decode(), 5, form) for form in forms]
+
+    try:
+        exchanges = asyncio.run(replies())
+    finally:
+        models.close()
+    for reads, exchange in zip((read, read_changes), exchanges, strict=True):
+        assert exchange.reply and "cut" not in exchange.parameters, exchange.reply
+        made = reads(files, territory, exchange.reply)
+        # what stands there is another matter: such a model cannot program
+        assert isinstance(made, Made) or made.stage == "compile" or "parent itself" in made.failure.detail

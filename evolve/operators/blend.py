@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from evolve.operators.forms import whole
 from evolve.operators.mending import ByModel
 from evolve.operators.reading import read
 from evolve.operators.sizes import size
@@ -29,4 +30,5 @@ class Blend(ByModel):
             "other_score": view.score(parents[1]),
             "size": size(rng, territory.lines(second)),
         }
-        return self.asked(parents, rng, partial(read, first, territory), **words)
+        form = whole(first, territory)
+        return self.asked(parents, rng, partial(read, first, territory), form=form, **words)

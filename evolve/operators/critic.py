@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from evolve.operators.expressions import pick
+from evolve.operators.forms import whole
 from evolve.operators.mending import ByModel, Fault, Inquiry
 from evolve.operators.prompts import template
 from evolve.operators.reading import read
@@ -42,7 +43,8 @@ class Critic(ByModel):
         question = self.question(parents, rng, template=self._propose, **words)
         if isinstance(question, Proposal):
             return question
-        first = Inquiry(question, self.again, rng, reader)
+        form = whole(files, territory)
+        first = Inquiry(question, self.again, rng, reader, form=form)
         draft = yield from first.draft()
         if isinstance(draft, Fault):
             return Proposal(None, failure=draft.failure, details={"failed": first.failed})
@@ -54,5 +56,5 @@ class Critic(ByModel):
         amend = self._amend.format(
             question=question, draft=shown, critique=said.reply.strip()[:MOST_CRITIQUE]
         )
-        made = yield from Inquiry(amend, self.again, rng, reader, first.failed, child).child()
+        made = yield from Inquiry(amend, self.again, rng, reader, first.failed, child, form).child()
         return child if made.files is None else made

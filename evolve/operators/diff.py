@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from evolve.operators.expressions import pick
+from evolve.operators.forms import change
 from evolve.operators.mending import ByModel
 from evolve.operators.reading import read_changes
 from evolve.operators.rewrite import CHANGES
@@ -25,4 +26,5 @@ class Diff(ByModel):
         """Ask; a reply that cannot be used goes back with the error."""
         files, territory = parents[0].variant.files, self.view.territory
         words = {"change": pick(rng, CHANGES), "size": size(rng, territory.lines(files))}
-        return self.asked(parents, rng, partial(read_changes, files, territory), **words)
+        reads = partial(read_changes, files, territory)
+        return self.asked(parents, rng, reads, form=change(files, territory), **words)

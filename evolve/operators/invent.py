@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from evolve.operators.expressions import pick
+from evolve.operators.forms import whole
 from evolve.operators.mending import ByModel
 from evolve.operators.prompts import items
 from evolve.operators.reading import read
@@ -24,5 +25,6 @@ class Invent(ByModel):
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Conversation:
         """Ask; a reply that cannot be used goes back with the error."""
-        files = parents[0].variant.files
-        return self.asked(parents, rng, partial(read, files, self.view.territory), way=pick(rng, WAYS))
+        files, territory = parents[0].variant.files, self.view.territory
+        form = whole(files, territory)
+        return self.asked(parents, rng, partial(read, files, territory), form=form, way=pick(rng, WAYS))

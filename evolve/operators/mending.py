@@ -85,13 +85,14 @@ class ByModel:
         rng: np.random.Generator,
         read: Read,
         template: str = "",
+        form: str | None = None,
         **words: str,
     ) -> Conversation:
-        """Ask it, until there is a child."""
+        """Ask it, until there is a child; replies are of this form, where a model can be held to one."""
         question = self.question(parents, rng, template, **words)
         if isinstance(question, Proposal):
             return question
-        return (yield from Inquiry(question, self.again, rng, read).child())
+        return (yield from Inquiry(question, self.again, rng, read, form=form).child())
 
 
 class Inquiry:
@@ -109,10 +110,11 @@ class Inquiry:
         read: Read,
         failed: Sequence[str] = (),
         otherwise: Proposal | None = None,
+        form: str | None = None,
     ) -> None:
         self.failed = list(failed)
         self._question, self._again, self._rng, self._read = question, again, rng, read
-        self._prompt, self._otherwise = question, otherwise
+        self._prompt, self._otherwise, self._form = question, otherwise, form
         self._last: Exchange | None = None
         self._fault: Fault | None = None
         self._left = TRIES
@@ -123,7 +125,7 @@ class Inquiry:
             self._left -= 1
             why = self._otherwise or (self._fault and self._fault.failure)
             seed = int(self._rng.integers(2**31))
-            exchange = yield Question(self._prompt, seed, why, details=_details(self.failed))
+            exchange = yield Question(self._prompt, seed, why, self._form, _details(self.failed))
             assert isinstance(exchange, Exchange)
             self._last = exchange
             made = self._read(exchange.reply)

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from evolve.operators.forms import whole
 from evolve.operators.mending import ByModel
 from evolve.operators.reading import read
 from evolve.operators.sizes import size
@@ -44,15 +45,16 @@ class Repair(ByModel):
         """Ask; a reply that cannot be used goes back with the error."""
         territory, failed = self.view.territory, parents[-1]
         files = failed.variant.files
+        reads, form = partial(read, files, territory), whole(files, territory)
         if len(parents) == 1 and failed.trial.value is not None:
             words = {"change": WEAKEST, "size": size(rng, territory.lines(files))}
-            return self.asked(parents, rng, partial(read, files, territory), template=self._plain, **words)
+            return self.asked(parents, rng, reads, template=self._plain, form=form, **words)
         words = {
             "idea": failed.trial.idea or "not told",
             "failures": trouble(failed.trial),
             "failed": self.view.program(files),
         }
-        return self.asked(parents, rng, partial(read, files, territory), **words)
+        return self.asked(parents, rng, reads, form=form, **words)
 
     def tell(self, trial: Trial) -> None:
         """Remember a failed child; forget one that was repaired, or could not be."""

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from evolve.operators.expressions import pick
+from evolve.operators.forms import whole
 from evolve.operators.mending import ByModel
 from evolve.operators.prompts import items
 from evolve.operators.reading import read
@@ -27,4 +28,5 @@ class Rewrite(ByModel):
         """Ask; a reply that cannot be used goes back with the error."""
         files, territory = parents[0].variant.files, self.view.territory
         words = {"change": pick(rng, CHANGES), "size": size(rng, territory.lines(files))}
-        return self.asked(parents, rng, partial(read, files, territory), **words)
+        reads = partial(read, files, territory)
+        return self.asked(parents, rng, reads, form=whole(files, territory), **words)

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from evolve.operators.forms import whole
 from evolve.operators.mending import ByModel, Fault, Made
 from evolve.operators.reading import read
 from evolve.operators.territory import Territory
@@ -24,8 +25,9 @@ class Simplify(ByModel):
 
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Conversation:
         """Ask; a reply that cannot be used goes back with the error."""
-        files = parents[0].variant.files
-        return self.asked(parents, rng, partial(smaller, files, self.view.territory))
+        files, territory = parents[0].variant.files, self.view.territory
+        form = whole(files, territory)
+        return self.asked(parents, rng, partial(smaller, files, territory), form=form)
 
 
 def smaller(parent: Files, territory: Territory, reply: str) -> Made | Fault:

@@ -48,7 +48,7 @@ class View:
             program=self.program(files),
             blocks=", and everything outside the EVOLVE-BLOCK markers, and the markers" if blocks else "",
             path=editable[0],
-            example=f"```{_language(editable[0])} {editable[0]}\n...\n```",
+            example=f"```{language(editable[0])} {editable[0]}\n...\n```",
             files=self._several if len(editable) > 1 else "",
             **words,
         )
@@ -85,9 +85,10 @@ def trouble(trial: Trial) -> str:
 
 
 def _fenced(path: str, content: bytes) -> str:
-    return f"```{_language(path)} {path}\n{content.decode('utf-8', 'replace').rstrip()}\n```"
+    return f"```{language(path)} {path}\n{content.decode('utf-8', 'replace').rstrip()}\n```"
 
 
-def _language(path: str) -> str:
+def language(path: str) -> str:
+    """What a fence calls the language of a file."""
     suffix = path.rpartition(".")[2]
     return {"py": "python", "rs": "rust", "md": "markdown"}.get(suffix, suffix)
