@@ -1,8 +1,8 @@
 """What a small model on this machine brings: `python benchmarks/local_model MODEL.gguf [--peer PYTHON]`.
 
 For each problem and seed: `evolve run`, best-of-n of the same model, and, with the Python of an environment
-that has it, OpenEvolve with its default prompt, with as many proposals each; the best program of each by search
-cases is then evaluated on the same fresh draws. Everything is kept in `--keep DIR`: the command goes on where
+that has it, OpenEvolve with its default prompt, with as many proposals each; the best program of each by its
+search cases is then evaluated on the same fresh draws. All is kept in `--keep DIR`: the command goes on where
 it stopped, and says what it has done. Prints a markdown table.
 """
 

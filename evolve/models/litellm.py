@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import warnings
+from collections.abc import Iterator
 from concurrent.futures import Future
 from threading import Lock, Thread
 from types import ModuleType
@@ -70,7 +71,13 @@ class LiteLLM(Remote):
 
 
 def _trouble(library: ModuleType, error: Any) -> Trouble:
-    if not heals(getattr(error, "status_code", None)):
+    openai = library.exceptions.openai
+    # what the client itself refuses to send, for want of a key, LiteLLM calls an error of the server
+    unsent = any(
+        isinstance(each, openai.OpenAIError) and not isinstance(each, openai.APIError)
+        for each in _causes(error)
+    )
+    if unsent or not heals(getattr(error, "status_code", None)):
         return Trouble(line(error), "refused")
     if isinstance(error, library.Timeout):
         return Trouble(line(error), "late")
@@ -96,12 +103,17 @@ def _list_price(name: str) -> Price | None:
 
 def _out_of_reach(error: BaseException) -> bool:
     """Whether no server answered at all; LiteLLM calls that an error of the server, and keeps the cause."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ConnectionError) or type(cause).__name__ == "ConnectError":  # httpx's
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+    return any(
+        isinstance(each, ConnectionError) or type(each).__name__ == "ConnectError"  # httpx's
+        for each in _causes(error)
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """It, and what it comes of."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 _lock = Lock()
