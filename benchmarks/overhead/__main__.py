@@ -37,7 +37,9 @@ def evolve_run(folder: Path, options: argparse.Namespace, url: str | None, memor
     command += ["--trials", str(options.n), "--sandbox", options.sandbox]
     environment = dict(os.environ)
     if url is not None:
-        command += ["--operators", "rewrite", "--model", f"openai/mutator,at_once={options.at_once}"]
+        directly = "" if options.litellm else f",base={url}"
+        command += ["--operators", "rewrite"]
+        command += ["--model", f"openai/mutator,at_once={options.at_once}{directly}"]
         environment |= {"OPENAI_API_BASE": url, "OPENAI_API_KEY": "none"}
     containers = options.sandbox == "docker"
     cost = measure.run(command, environment, folder / "log", memory, containers)
@@ -110,6 +112,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=400, help="trials of a run")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--model", action="store_true", help="children by a model")
+    parser.add_argument("--litellm", action="store_true", help="ask it through LiteLLM")
     parser.add_argument("--latency", type=float, default=0.0, metavar="S", help="of a reply, seconds")
     parser.add_argument("--at-once", type=int, default=16, metavar="N", help="calls of the model in flight")
     parser.add_argument("--peer", metavar="PYTHON", help="of an environment that has openevolve")

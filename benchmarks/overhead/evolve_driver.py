@@ -156,7 +156,11 @@ def main() -> None:
         return
     os.environ |= {"OPENAI_API_BASE": spec["url"], "OPENAI_API_KEY": "none"}
     operators = spec.get("operators") or ["evolve_driver:rewrite"]
-    models = () if spec.get("operators") else (f"openai/mutator,at_once={spec.get('parallel', 16)}",)
+    models = (
+        ()
+        if spec.get("operators")
+        else (f"openai/mutator,at_once={spec.get('parallel', 16)},base={spec['url']}",)
+    )
     played = load(problem(out))
     executor = Logged(lambda: Worker(played, Walls(spec.get("sandbox", "auto"))), os.cpu_count() or 1)
     try:
