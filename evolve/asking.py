@@ -7,16 +7,22 @@ models had no room) stands in the decision.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from evolve.control import HINT_BYTES, Steering
+from evolve.memory.memory import Memory
+from evolve.memory.recall import Recall
+from evolve.memory.reflecting import kept_of, reflecting
 from evolve.operators.portfolio import Portfolio
 from evolve.operators.territory import Territory, syntax_error
 from evolve.types import (
     Chooses,
     Conversation,
+    Decision,
     Event,
     Failure,
     Json,
@@ -31,13 +37,16 @@ from evolve.types import (
 from populations.trees import tree_id
 
 MOST_DRAWS = 32  # of an arm, while those that are drawn cannot be asked
-_WORDS = 1  # of a conversation: its own stream, which does not depend on how often an arm was drawn
+# streams of their own, which do not depend on how often an arm was drawn
+_WORDS = 1  # of a conversation
+_CARRIED = 2  # of what its prompt carries
+_REFLECTION = 3  # of the question that it begins with
 
 
 class Asked(NamedTuple):
     """A decision, whom it asks, and the generator of what it makes."""
 
-    decision: dict[str, Json]  # trial, told, operator, parents; model and without where there are any
+    decision: dict[str, Json]  # trial, told, operator, parents; model, carried, without where there are any
     operator: Operator
     model: str | None
     rng: np.random.Generator
@@ -53,8 +62,10 @@ class Asking:
         models: Collection[str],
         population: Population,
         selector: Selector | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self._seed, self._population = seed, population
+        self._memory = memory if models else None
         self._arms: dict[str, tuple[Operator, str | None]] = {}
         for operator in operators:
             for model in sorted(models) if operator.prompt_bytes else [None]:
@@ -81,6 +92,17 @@ class Asking:
         self._selector.tell(trial)
         for operator in self._operators:
             operator.tell(trial)
+        if self._memory is not None:
+            self._memory.tell(trial)
+
+    def hear(self, event: Event) -> None:
+        """Fold an event that is no trial."""
+        if self._memory is not None:
+            self._memory.hear(event)
+
+    def judge(self) -> Sequence[Decision]:
+        """Events that follow from what was told; call again after they are appended and heard."""
+        return self._memory.judge() if self._memory is not None else ()
 
     def ask(
         self, trial: int, told: int, pending: Collection[Mapping[str, Json]], without: Collection[str]
@@ -113,29 +135,62 @@ class Asking:
             decision["model"] = model
             if self._steering.hint is not None:
                 decision["hint"] = self._steering.hint
-            rng = self.words(trial)
+            if self._memory is not None:
+                others = [each["carried"] for each in pending if "carried" in each]
+                carried = self._memory.carry(parents, self._stream(trial, _CARRIED), others)
+                decision |= {"carried": carried} if carried else {}
         if without:
             decision["without"] = list(without)
         return Asked(decision, operator, model, rng)
 
-    def propose(
+    def begin(
+        self, decision: Mapping[str, Json], operator: Operator, recall: Recall, rng: np.random.Generator
+    ) -> Proposal | Conversation:
+        """Have a decision's child made; a hint that it names stands in the prompts.
+
+        `rng`: of operators that ask nobody; a conversation has its own, and is the same when begun again.
+        """
+        parents = [recall.variant(id) for id in decision["parents"]]
+        memory, model = self._memory, decision.get("model")
+        if model is not None:
+            rng = self._stream(decision["trial"], _WORDS)
+        if model is None or memory is None:
+            made = operator.propose(parents, rng)
+        else:
+            made = self._remembering(memory, model, decision, operator, parents, recall, rng)
+        return made if isinstance(made, Proposal) else self._steering.hinted(decision, made)
+
+    def _remembering(
         self,
+        memory: Memory,
+        model: str,
         decision: Mapping[str, Json],
         operator: Operator,
         parents: Sequence[Parent],
+        recall: Recall,
         rng: np.random.Generator,
     ) -> Proposal | Conversation:
-        """What an operator makes by a decision; the hint that it names stands in its prompts."""
-        made = operator.propose(parents, rng)
-        return made if isinstance(made, Proposal) else self._steering.hinted(decision, made)
+        """What an operator makes with a prompt that carries what the decision says."""
+        carried = decision.get("carried", {})
+        room = min(memory.room(model), operator.prompt_bytes)
+        view = memory.view(carried, parents, recall)  # now: a reply comes in another thread
+
+        def then(kept: Mapping[str, Json]) -> Proposal | Conversation:
+            first = replace(parents[0], beside=partial(view.text, kept, room))
+            return operator.propose([first, *parents[1:]], rng)
+
+        question = memory.reflection(carried, recall)
+        if question is None or len(question.encode()) > room:
+            return then({})
+        seed = int(self._stream(decision["trial"], _REFLECTION).integers(2**31))
+        return reflecting(question, partial(kept_of, carried), then, seed)
 
     def operator(self, decision: Mapping[str, Json]) -> Operator | None:
         """Whom an earlier decision asked; None: who is not there any more."""
         return self._arms.get(arm(decision["operator"], decision.get("model")), (None, None))[0]
 
-    def words(self, trial: int) -> np.random.Generator:
-        """The generator of a conversation."""
-        return np.random.default_rng([self._seed, trial, _WORDS])
+    def _stream(self, trial: int, which: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, trial, which])
 
 
 def admission(

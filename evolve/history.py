@@ -104,6 +104,7 @@ def trial_of(event: Event, sign: int, constraints: Sequence[Constraint] = (), to
         details=decision.get("details", {}),
         usd=measured.get("usd", 0.0),
         model=decision.get("model"),
+        carried=decision.get("carried", {}),
         tokens=tokens + _tokens(measured),
     )
 
@@ -334,6 +335,7 @@ def _slim(trial: Trial, evaluation: Evaluation) -> Trial:
         details=trial.details,
         usd=trial.usd,
         model=trial.model,
+        carried=trial.carried,
         tokens=trial.tokens,
     )
 

@@ -23,6 +23,7 @@ from evolve.exchange import Exchange, decision_of
 from evolve.flight import Attempt, Duel, Flight, Landed
 from evolve.history import History, evaluation_record, failures_record
 from evolve.landing import Landing
+from evolve.memory.recall import Recall
 from evolve.models.desk import Desk, Talk
 from evolve.operators.territory import Territory
 from evolve.stopping import REQUEST
@@ -41,7 +42,6 @@ from evolve.types import (
     Ledger,
     Listener,
     ModelError,
-    Parent,
     Proposal,
     Variant,
     Verdict,
@@ -109,6 +109,7 @@ class Search:
         self.parts = parts
         self.history = History()
         self.flight = Flight(parts.executor, parts.landing)
+        self._recall = Recall(parts.ledger, self.history.variants)
         self.reason: str | None = None  # why it ended
         self.replayed = -1  # index of the last event of earlier sessions
         self._unheard: list[Event] = []
@@ -156,9 +157,7 @@ class Search:
         parts, trial = self.parts, decision["trial"]
         if (operator := parts.asking.operator(decision)) is None:
             return None
-        conversation = parts.asking.propose(
-            decision, operator, self._parents(decision), parts.asking.words(trial)
-        )
+        conversation = parts.asking.begin(decision, operator, self._recall, np.random.default_rng())
         assert not isinstance(conversation, Proposal)
         talk = parts.desk.reopen(conversation, decision["model"], trial, proposal.exchanges)
         made = talk.step.files if isinstance(talk.step, Proposal) else None
@@ -329,7 +328,7 @@ class Search:
             return False
         self._next += 1
         attempt = Attempt(asked.decision)
-        made = parts.asking.propose(asked.decision, asked.operator, self._parents(asked.decision), asked.rng)
+        made = parts.asking.begin(asked.decision, asked.operator, self._recall, asked.rng)
         if isinstance(made, Proposal):
             self._consider(attempt, made)
         else:
@@ -338,10 +337,6 @@ class Search:
             parts.ledger.propose(asked.decision, Proposal(None))  # a kill must not hide what it may cost
             self.flight.add(attempt, parts.desk.talk(attempt.talk))
         return True
-
-    def _parents(self, decision: Mapping[str, Json]) -> list[Parent]:
-        ledger, known = self.parts.ledger, self.history.variants
-        return [Parent(ledger.variant(id), known[id]) for id in decision["parents"]]
 
     def _consider(self, attempt: Attempt, proposal: Proposal) -> None:
         """Evaluate a child that may be one: inside its territory, readable, new."""
@@ -543,11 +538,16 @@ class Search:
         while decisions := self.parts.gate.judge():
             for each in decisions:
                 self.append(each.kind, each.decision, each.measured, variant=each.variant)
+        while decisions := self.parts.asking.judge():
+            for each in decisions:
+                self.append(each.kind, each.decision, each.measured)
 
     def _tell(self, event: Event) -> None:
         trial = self.history.tell(event)
         if trial is not None:
             self.parts.asking.tell(trial)
+        else:
+            self.parts.asking.hear(event)
         if event.kind == "control":
             self.parts.asking.steer(event)
         self.parts.desk.tell(event)

@@ -26,6 +26,8 @@ class RunOptions:
     population: str | None = None
     walls: Walls = ANY_WALLS
     baseline: str | None = None
+    memory: tuple[str, ...] | None = None  # parts of `evolve.memory.KINDS`; None: those that cost no call
+    lessons_from: str | None = None  # a run whose lessons a new one begins with
     fork: bool = False
     exchange: str | None = None  # git URL of a bare repository where runs show each other their elites
     metrics: int | None = None  # port on the loopback where Prometheus finds them

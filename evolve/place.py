@@ -23,13 +23,15 @@ class Place:
     variant: str | None = None  # of the forked run, that comes first; None: its champion
 
 
-def find_place(path: Path, problem: Problem, seed: int, rule: str, fork: bool) -> Place:
+def find_place(
+    path: Path, problem: Problem, seed: int, rule: str, fork: bool, lessons_from: str | None = None
+) -> Place:
     """Where this run goes on or begins; beside `path` where that is another run, and `fork` allows it.
 
     Raises BadInput for another run otherwise.
     """
     begun = first_events(path)
-    changed = changes(begun[0], problem, seed, rule) if begun else []
+    changed = changes(begun[0], problem, seed, rule, lessons_from) if begun else []
     if not changed:
         return Place(path, begun)
     if not fork:
@@ -40,7 +42,7 @@ def find_place(path: Path, problem: Problem, seed: int, rule: str, fork: bool) -
     for n in itertools.count(1):
         beside = path.with_name(f"{stem}-fork{n}.git")
         begun = first_events(beside)
-        if not begun or not changes(begun[0], problem, seed, rule):
+        if not begun or not changes(begun[0], problem, seed, rule, lessons_from):
             return Place(beside, begun, path)
     raise AssertionError("count ends")
 
@@ -61,12 +63,17 @@ def first_events(path: Path) -> list[Event]:
         return list(islice(ledger.events(), 2))
 
 
-def changes(start: Event, problem: Problem, seed: int, rule: str) -> list[str]:
-    """What forbids to go on with a run: its problem, seed, claim or account are others."""
+def changes(
+    start: Event, problem: Problem, seed: int, rule: str, lessons_from: str | None = None
+) -> list[str]:
+    """What forbids to go on with a run: its problem, seed, claim, account or first lessons are others."""
     then, now = start.decision, identity(problem, seed, rule, None)
     if then["problem"] != now["problem"]:
         before, after = then["problem"]["name"], now["problem"]["name"]
         return [f"its problem is {before}, not {after}" if before != after else f"another version of {after}"]
+    began = start.measured.get("settings", {}).get("lessons_from")
+    if lessons_from is not None and lessons_from != began:
+        return [f"it began with the lessons of {began or 'no run'}, not {lessons_from}"]
     return [
         f"its {key} is {then[key]!r}, not {now[key]!r}"
         for key in ("seed", "claim", "account", "gate")

@@ -13,13 +13,15 @@ from itertools import islice
 
 from evolve.asking import Asking, admission
 from evolve.history import History, evaluation_of
+from evolve.memory.memory import Memory
+from evolve.memory.recall import Recall
 from evolve.models.desk import Talk
 from evolve.models.named import parse
 from evolve.models.purse import Purse
 from evolve.models.recorded import first_difference
 from evolve.operators import create as create_operators
 from evolve.operators.territory import Territory
-from evolve.types import Event, Exchange, Failure, Json, Parent, Proposal, Question
+from evolve.types import Event, Exchange, Failure, Json, Proposal, Question
 from fitness.problem import Problem
 from populations import create as create_population
 from populations import records
@@ -63,6 +65,7 @@ class _Replay:
         self._ledger, self._problem = ledger, problem
         self._territory = Territory(problem.seed_files, problem.editable)
         self._history = History()
+        self._recall = Recall(ledger, self._history.variants)
         self._asking: Asking | None = None
         self._settings: Mapping[str, Json] = {}
         self._asks: defaultdict[int, list[Mapping[str, Json]]] = defaultdict(list)  # by told
@@ -86,6 +89,8 @@ class _Replay:
                 self._differs(again.decision, event.decision)
         if event.kind == "trial" and (given := self._given.pop(event.decision["trial"], None)) is not None:
             self._trees.discard(given["tree"])
+        if event.kind == "lesson":
+            again = self._lesson(event)
         trial = self._history.tell(event)
         if event.kind in ("start", "resume"):
             self._sit_down(event)
@@ -95,6 +100,8 @@ class _Replay:
             self._asking.steer(event)
         if trial is not None:
             self._asking.tell(trial)
+        else:
+            self._asking.hear(event)
         for decision in self._asks.get(event.index, ()):
             self._ask(decision)
         return again
@@ -102,7 +109,7 @@ class _Replay:
     def _sit_down(self, event: Event) -> None:
         """Put together who is asked, as a session's settings say, and tell them all that happened before."""
         settings = event.measured.get("settings", {})
-        who = {key: settings.get(key) for key in ("operators", "models", "population", "baseline")}
+        who = {key: settings.get(key) for key in ("operators", "models", "population", "baseline", "memory")}
         if who == self._settings:
             return
         self._settings = who
@@ -110,11 +117,14 @@ class _Replay:
         operators = create_operators(who["operators"], self._problem, models)
         population = create_population(who["population"] or who["baseline"] or "elite")
         seed = self._ledger.event(0).decision["seed"]
-        self._asking = Asking(seed, operators.values(), models, population)
+        memory = Memory(self._problem, self._territory, who["memory"] or ())
+        self._asking = Asking(seed, operators.values(), models, population, memory=memory)
         history = History()
         for earlier in islice(self._ledger.events(), event.index):
             if (trial := history.tell(earlier)) is not None:
                 self._asking.tell(trial)
+            else:
+                self._asking.hear(earlier)
             if earlier.kind == "control":
                 self._asking.steer(earlier)
 
@@ -142,9 +152,7 @@ class _Replay:
         if asked is None:
             self.found.different.append(f"trial {trial}: nobody can be asked, but {recorded['operator']} was")
             return
-        known = self._history.variants
-        parents = [Parent(self._ledger.variant(id), known[id]) for id in asked.decision["parents"]]
-        made = self._asking.propose(asked.decision, asked.operator, parents, asked.rng)
+        made = self._asking.begin(asked.decision, asked.operator, self._recall, asked.rng)
         if isinstance(made, Proposal):
             attempt = _Attempt(asked.decision, made)
             self._consider(attempt)
@@ -237,6 +245,16 @@ class _Replay:
         evaluation = evaluation_of(event.measured)
         ended = "failed" if evaluation is None or evaluation.failed else "evaluated"
         return decision | {"variant": variant_id(decision["trial"], attempt.tree), "verdict": ended}
+
+    def _lesson(self, event: Event) -> Event:
+        """A lesson that was learned or dropped, decided again."""
+        assert self._asking is not None
+        decided = next(iter(self._asking.judge()), None)
+        again = event if decided is None else replace(event, decision=decided.decision)
+        if decided is None or records.canonical(decided.decision) != records.canonical(event.decision):
+            now = "nothing" if decided is None else decided.decision
+            self.found.different.append(f"event {event.index}: {now} is learned, was {event.decision}")
+        return again
 
     def _differs(self, now: Mapping[str, Json], then: Mapping[str, Json]) -> None:
         what = [key for key in sorted(now.keys() | then.keys()) if now.get(key) != then.get(key)]

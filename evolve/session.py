@@ -13,11 +13,17 @@ from evolve.budget import Budget, Clock
 from evolve.claim import open_sealed, reserve
 from evolve.control import FOLDER, Mailbox
 from evolve.exchange import Exchange
+from evolve.finding import find
 from evolve.landing import Landing
 from evolve.loop import Parts, Search, search
+from evolve.memory import chosen
+from evolve.memory.loading import Loaded, lessons_of
+from evolve.memory.memory import Memory
+from evolve.memory.view import room_bytes
 from evolve.models.calls import Calls
 from evolve.models.desk import Desk
 from evolve.models.named import desk as open_desk
+from evolve.models.named import parse
 from evolve.models.purse import Limits
 from evolve.operators import create as create_operators
 from evolve.operators.territory import Territory
@@ -53,17 +59,21 @@ def play(
 ) -> dict[str, Json]:
     """Put a run together, let it search, open the sealed draws, say what came out; see `evolve.run.run`."""
     operators = create_operators(options.operators, problem, options.models)
+    kinds = chosen(options.memory, options.baseline is not None, options.lessons_from is not None)
     rule: Literal["duel", "open"] = "open" if options.baseline == "hill-climb" else "duel"
     path = run_path(options, problem)
     if options.origin is not None:
         place = find_fork(path, problem, options.seed, rule, options.origin)
     else:
-        place = find_place(path, problem, options.seed, rule, options.fork)
+        place = find_place(path, problem, options.seed, rule, options.fork, options.lessons_from)
+    loaded = None
+    if options.lessons_from is not None and not place.begun:
+        loaded = lessons_of(options.lessons_from, find(options.lessons_from), problem.name)
     prices = place.begun[0].measured.get("prices", {}) if place.begun else {}
     desk = open_desk(options.models, Limits(options.usd, options.tokens, options.calls), prices)
     name = options.population or options.baseline or ("pareto" if problem.constraints else "elite")
     population = create_population(name)
-    session = _session(options, problem, clock, executor, list(operators), name, desk, rule)
+    session = _session(options, problem, clock, executor, list(operators), name, desk, rule, kinds, loaded)
     new, inspected = len(place.begun) < 2, None
     if new and (inspected := inspect_seed(session, stop)) is None:
         raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
@@ -79,13 +89,15 @@ def play(
         desk.keep(calls)
         exchange = stack.enter_context(_exchange(options, ledger, problem, notice))
         gate: Gate = OpenGate() if session.rule == "open" else DuelGate()
+        territory = Territory(problem.seed_files, problem.editable)
+        memory = Memory(problem, territory, kinds)
         parts = Parts(
             ledger=ledger,
             executor=executor,
-            asking=Asking(options.seed, operators.values(), desk.models, population),
+            asking=Asking(options.seed, operators.values(), desk.models, population, memory=memory),
             desk=desk,
             gate=gate,
-            territory=Territory(problem.seed_files, problem.editable),
+            territory=territory,
             budget=session.budget,
             search_cases=session.search_cases,
             artifact=problem.claim == "artifact",
@@ -131,6 +143,8 @@ def _session(
     population: str,
     desk: Desk,
     rule: Literal["duel", "open"],
+    kinds: Sequence[str],
+    loaded: Loaded | None,
 ) -> Session:
     """What was asked for, as the run's first event will tell it. Raises BadInput where it cannot be."""
     budget = Budget(options.trials, options.seconds, options.usd, options.tokens, options.calls)
@@ -149,14 +163,23 @@ def _session(
             "models": list(options.models),
             "population": population,
             "baseline": options.baseline,
+            **({"memory": list(kinds), "lessons_from": options.lessons_from} if options.models else {}),
             "sandbox": options.walls.kind,
             "runtime": options.walls.runtime,
             "cluster": options.cluster is not None,
         },
         prices=lambda: {name: price and price._asdict() for name, price in desk.prices.items()},
+        rooms=lambda: _rooms(options.models, desk),
         contexts=lambda: desk.contexts,
         clock=clock,
+        loaded=loaded,
     )
+
+
+def _rooms(models: Sequence[str], desk: Desk) -> dict[str, Json]:
+    """Bytes that a prompt of each model may have."""
+    asked, contexts = map(parse, models), desk.contexts
+    return {each.name: room_bytes(contexts[each.name], each.settings.reply_tokens) for each in asked}
 
 
 def _end(ended: Search, problem: Problem, stop: Stop) -> str | None:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from evolve.budget import Budget, Clock
 from evolve.history import evaluation_record
+from evolve.memory.loading import Loaded
 from evolve.operators.territory import Territory
 from evolve.types import SCHEMA, CaseKey, Evaluation, Event, Executor, Job, Json, Proposal, Variant
 from fitness.check import require_scores
@@ -38,7 +39,9 @@ class Session:
     settings: Mapping[str, Json]
     prices: Callable[[], Mapping[str, Json]]  # of the models; asked late, as a price list takes seconds
     contexts: Callable[[], Mapping[str, Json]]  # of the models, in tokens, likewise
+    rooms: Callable[[], Mapping[str, Json]]  # bytes of a prompt, by model; likewise
     clock: Clock
+    loaded: Loaded | None = None  # lessons of another run
 
     @property
     def search_cases(self) -> tuple[CaseKey, ...]:
@@ -52,19 +55,25 @@ class Session:
             "sandbox": self.executor.level,
             "settings": self.settings,
             "prices": self.prices(),
+            "rooms": self.rooms(),
             "contexts": self.contexts(),
         }
 
 
-def identity(problem: Problem, seed: int, gate: str, parent: str | None) -> dict[str, Json]:
-    """What makes a run the run that it is: its draws follow from this, so it holds nothing measured."""
+def identity(
+    problem: Problem, seed: int, gate: str, parent: str | None, loaded: Sequence[str] = ()
+) -> dict[str, Json]:
+    """What makes a run the run that it is: its draws follow from this, so it holds nothing measured.
+
+    `parent`: head of the run that this one is forked from; `loaded`: of those whose lessons it begins with.
+    """
     constraints = {"constraints": [each.as_json() for each in problem.constraints]}
     return {
         "schema": SCHEMA,
         "problem": {"name": problem.name, "digest": problem.digest},
         "seed": seed,
         "parent": parent,
-        "loaded": [],
+        "loaded": list(loaded),
         "claim": problem.claim,
         "reading": reading_of(problem)[0].as_json(),
         "direction": problem.direction,
@@ -126,7 +135,13 @@ def begin(
         origin = {} if old is None or forked is None else {"forked": {"run": forked.name, "variant": old.id}}
         ledger.append(
             "start",
-            identity(session.problem, session.seed, session.rule, head),
+            identity(
+                session.problem,
+                session.seed,
+                session.rule,
+                head,
+                [session.loaded.head] if session.loaded else [],
+            ),
             {**origin, **_measured(session, inspected), "elapsed": session.clock()},
             files={f"problem/{name}": data for name, data in session.problem.documents.items()},
         )
@@ -168,6 +183,7 @@ def _measured(session: Session, inspected: Inspected) -> dict[str, Json]:
         "repeatable": inspected.repeatable,
         "case_seconds": case_seconds,
         **session.measured(),
+        **({"lessons": [{"text": text} for text in session.loaded.lessons]} if session.loaded else {}),
         "versions": versions(),
     }
 

@@ -403,6 +403,7 @@ class Trial:
     details: Mapping[str, Json] = field(default_factory=dict)
     usd: float = 0.0
     model: str | None = None  # that was asked
+    carried: Mapping[str, Json] = field(default_factory=dict)  # by its prompt, beside the parents
     tokens: int = 0  # of its prompts and replies
 
     @property
@@ -423,6 +424,8 @@ class Parent:
 
     variant: Variant
     trial: Trial
+    # of the first one: what else a prompt may say that has so many bytes without it
+    beside: Callable[[int], str] = lambda used: ""
 
 
 class Operator(Protocol):
@@ -532,6 +535,10 @@ class Ledger(Protocol):
 
     def variant(self, id: str) -> Variant:
         """A variant by its id, program included."""
+        ...
+
+    def files(self, index: int) -> Files:
+        """The files of an event."""
         ...
 
     def close(self) -> None:

@@ -57,6 +57,10 @@ def event_message(event: Event, variant: Variant | None, score: float | None, ga
             text = f"sealed {d['opening']}: {d['champion']} against {d['seed']}"
         case "control":
             text = f"control: {d['action']} {d.get('variant') or ''}"
+        case "lesson" if "dropped" in d:
+            text = f"lesson {d['dropped']} dropped: {d['why']}"
+        case "lesson":
+            text = f"lesson {d['lesson']}: {d['text']}"
         case "stop":
             text = f"stop: {d['reason']}"
         case _:

@@ -159,6 +159,16 @@ def run(
         int | None,
         typer.Option(metavar="PORT", help="Serve metrics there, on the loopback, for Prometheus."),
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="What prompts carry: inspirations, ancestors, pairs, critiques, lessons; all or none.",
+        ),
+    ] = None,
+    lessons_from: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Begin with what that run learned (--memory lessons).")
+    ] = None,
     fork: Annotated[bool, typer.Option("--fork", help="Start anew where the old run cannot go on.")] = False,
     trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
@@ -175,9 +185,10 @@ def run(
     _above_zero("--workers", workers)
     _above_zero("--metrics", metrics)
     _walled(sandbox, trust, runtime)
-    chosen = tuple(filter(None, map(str.strip, operators.split(",")))) if operators is not None else None
+    chosen, remembered = _names(operators), _names(memory)
     paid = {"--usd": usd, "--tokens": tokens, "--calls": calls}
-    _consistent(to, paid, seed, model or (), chosen, population, baseline)
+    prompts = {"--memory": memory, "--lessons-from": lessons_from}
+    _consistent(to, paid, prompts, seed, model or (), chosen, population, baseline)
     from fitness.process import Ahead
 
     here = 0 if cluster is not None else workers or os.cpu_count() or 1
@@ -202,6 +213,8 @@ def run(
                 population=population,
                 walls=Walls(sandbox, trust, runtime),
                 baseline=baseline,
+                memory=remembered,
+                lessons_from=lessons_from,
                 fork=fork,
                 cluster=cluster,
                 exchange=exchange,
@@ -594,9 +607,15 @@ def _above_zero(option: str, value: float | None) -> None:
         _refuse(option, "a number above 0", f"{value}")
 
 
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """Names that are joined by commas."""
+    return None if text is None else tuple(filter(None, map(str.strip, text.split(","))))
+
+
 def _consistent(
     to: Path | None,
     paid: Mapping[str, float | None],
+    prompts: Mapping[str, str | None],
     seed: int,
     models: Sequence[str],
     operators: Sequence[str] | None,
@@ -612,6 +631,9 @@ def _consistent(
         _refuse("--operators", "names, joined by commas", "none")
     if baseline and population:
         _refuse(f"--baseline {baseline}", "no --population: it is one itself", population)
+    for option, value in prompts.items():
+        if value is not None and not models:
+            _refuse(option, "a --model whose prompts it is for", "none")
     for option, limit in paid.items():
         if limit is not None and not models:
             _refuse(option, "a --model that it pays for", "none")

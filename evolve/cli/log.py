@@ -56,6 +56,7 @@ def records(ledger: GitLedger) -> Iterator[dict[str, Any]]:
                 "verdict": trial.verdict,
                 "idea": trial.idea,
                 "faults": list(faults_of(trial)),
+                **({"carried": dict(trial.carried)} if trial.carried else {}),
             }
         elif kind == "duel":
             duel = story.duels[decision["duel"]]
@@ -78,6 +79,8 @@ def records(ledger: GitLedger) -> Iterator[dict[str, Any]]:
                 key: decision[key] for key in ("trial", "parents", "operator", "model") if key in decision
             }
             record["usd"] = measured.get("usd", 0.0)
+        elif kind == "lesson":
+            record |= decision
         elif kind == "sealed":
             record |= {
                 "variant": decision["champion"],
@@ -139,6 +142,11 @@ def _words(event: Event, story: Story) -> str:
             confirmed = with_interval(measured["confirmed"], measured["interval"])
             failed = failed_draws(event, "champion")
             return f"{decision['champion']}: {confirmed} on {decision['count']} sealed draws{failed}"
+        case "lesson" if "dropped" in decision:
+            prompts = f"{measured['prompts']} prompts carried it"
+            return f"{decision['dropped']} dropped: {decision['why']}, {prompts}"
+        case "lesson":
+            return f"{decision['lesson']}: {one_line(decision['text'])}"
         case "resume":
             changes = decision.get("changes", {})
             return ", ".join(f"{key} {value}" for key, value in changes.items()) or "as before"
@@ -149,8 +157,6 @@ def _words(event: Event, story: Story) -> str:
                 f"{one_line(row['arm'])} {row['share']:.0%}" for row in story.history.contributions.as_json()
             ]
             return f"{decision['reason']}; children by {', '.join(shares)}" if shares else decision["reason"]
-        case _:
-            return ""
 
 
 def control_words(decision: Mapping[str, Any]) -> str:

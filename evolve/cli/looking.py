@@ -13,6 +13,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from evolve.cli.evidence import Evidence, gain_text
+from evolve.cli.remembered import carried_rows
 from evolve.cli.rerunning import gallery_copy
 from evolve.cli.runs import Record
 from evolve.cli.screen import (
@@ -71,7 +72,7 @@ def show_variant(run: str, name: str) -> None:
         id = record.variant(name)
         story, trial = record.story, record.story.history.variants[id]
         out.print(_heading(record, trial))
-        out.print(Facts(_facts(story, trial)))
+        out.print(Facts([*_facts(story, trial), *carried_rows(story, trial)]))
         if _answer(record.ledger, id) is not None:
             written = f": evolve champion {run} --write DIR writes it" if id == story.champion else ""
             out.print(Facts([("answer", f"kept with its trial{written}")]))

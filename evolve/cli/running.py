@@ -51,6 +51,8 @@ def again(options: RunOptions, result: Mapping[str, Any]) -> str:
         "--cluster": options.cluster,
         "--exchange": options.exchange,
         "--metrics": options.metrics,
+        "--memory": ",".join(options.memory) if options.memory is not None else None,
+        "--lessons-from": options.lessons_from,
     }
     for budget in ("trials", "seconds", "usd", "tokens", "calls"):
         limit = getattr(options, budget)

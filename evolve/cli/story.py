@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from evolve.history import History
+from evolve.memory.lessons import Lessons
 from evolve.types import Event, Json, Trial
 from fitness.statistics import Reading
 
@@ -71,6 +72,7 @@ class Story:
         self.said: dict[int, list[int]] = {}  # trial -> events that hold prompts and replies
         self.stopped_by: str | None = None
         self.differs: str | None = None  # where a prompt first was another than the recorded one
+        self.lessons = Lessons()
         self.lost: dict[str, str] = {}  # model -> why it gave no reply the last time
         self._best: str | None = None  # by its search score, of those that no duel refuted
         self._refuted: set[str] = set()
@@ -95,6 +97,10 @@ class Story:
     def tell(self, event: Event) -> None:
         """Fold one event."""
         trial = self.history.tell(event)
+        if trial is None:
+            self.lessons.hear(event)
+        else:
+            self.lessons.tell(trial, self.gain(trial))
         decision, measured = event.decision, event.measured
         if measured.get("exchanges") and "trial" in decision:
             self.said.setdefault(decision["trial"], []).append(event.index)

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from evolve.cli.evidence import claimed, gain_text, reading_of
+from evolve.cli.remembered import lesson_rows
 from evolve.cli.screen import Facts, dollars, duration, number, one_line, signed, with_interval
 from evolve.cli.story import Story
 from evolve.types import Event, Json
@@ -36,6 +37,7 @@ def summary(story: Story, result: Mapping[str, Json], unit: str, again: str | No
         *_promotions(story, result, unit),
         ("work", _work(story, result)),
         *zip(("made by", *[""] * MOST_ARMS), arm_lines(story), strict=False),
+        *lesson_rows(story),
         *_interrupted(result),
         ("sandbox", _sandbox(str(result["sandbox"]))),
         ("run", str(result["run"])),

@@ -190,7 +190,8 @@ def _origin(ledger: GitLedger, events: Sequence[Event]) -> list[str]:
             problem = restore(ledger, Path(folder))
         except BadInput as error:
             return [f"{where}, problem: expected one that can be read, found none: {error}"]
-    now = identity(problem, then.get("seed", 0), then.get("gate", "duel"), then.get("parent"))
+    seed, gate = then.get("seed", 0), then.get("gate", "duel")
+    now = identity(problem, seed, gate, then.get("parent"), then.get("loaded", ()))
     wrong = [
         f"{where}, {key}: expected {now.get(key)!r}, found {then.get(key)!r}"
         for key in sorted(now.keys() | then.keys())

@@ -35,14 +35,16 @@ def items(name: str) -> list[str]:
     return [line.removeprefix("- ") for line in text.splitlines() if line.startswith("- ")]
 
 
-def template(name: str, problem: Told, fields: Collection[str] = ()) -> str:
-    """The text of a prompt, with `{field}` where something is put in.
+def template(
+    name: str, problem: Told, fields: Collection[str] = (), package: str = "evolve.operators"
+) -> str:
+    """The text of a prompt, with `{field}` where something is put in; `package`: where the usual one lies.
 
     Raises BadInput for a problem's own text that is not UTF-8 or asks for another field.
     """
     where = f"prompts/{name}.md"
     if (own := problem.documents.get(where)) is None:
-        return (resource("evolve.operators") / f"{name}.md").read_text(encoding="utf-8")
+        return (resource(package) / f"{name}.md").read_text(encoding="utf-8")
     expected = f"text whose fields are among {', '.join(f'{{{field}}}' for field in sorted(fields))}"
     try:
         text = own.decode()

@@ -10,7 +10,10 @@ from evolve.operators.prompts import Told, template
 from evolve.operators.territory import Territory
 from evolve.types import Files, Parent, Trial
 
-FIELDS = ("statement", "score", "direction", "trouble", "program", "blocks", "path", "example", "files")
+FIELDS = (
+    *("statement", "score", "direction", "trouble", "program", "blocks", "path", "example", "files"),
+    "beside",  # what the run remembers
+)
 _ROOM_BYTES = 8_192  # of a prompt, beside twice the statement and the seed: the question, and room to grow
 
 
@@ -40,18 +43,20 @@ class View:
         files = parent.variant.files
         editable = [path for path in sorted(files) if territory.editable(path)]
         blocks = any(territory.marked(path) for path in editable)
-        return text.format(
-            statement=self.problem.statement.strip(),
-            score=self.score(parent),
-            direction="greater" if self.problem.sign > 0 else "less",
-            trouble=trouble(parent.trial),
-            program=self.program(files),
-            blocks=", and everything outside the EVOLVE-BLOCK markers, and the markers" if blocks else "",
-            path=editable[0],
-            example=f"```{language(editable[0])} {editable[0]}\n...\n```",
-            files=self._several if len(editable) > 1 else "",
+        fields = {
+            "statement": self.problem.statement.strip(),
+            "score": self.score(parent),
+            "direction": "greater" if self.problem.sign > 0 else "less",
+            "trouble": trouble(parent.trial),
+            "program": self.program(files),
+            "blocks": ", and everything outside the EVOLVE-BLOCK markers, and the markers" if blocks else "",
+            "path": editable[0],
+            "example": f"```{language(editable[0])} {editable[0]}\n...\n```",
+            "files": self._several if len(editable) > 1 else "",
             **words,
-        )
+        }
+        alone = len(text.format(**fields, beside="").encode())
+        return text.format(**fields, beside=parent.beside(alone))
 
     def program(self, files: Files) -> str:
         """The editable files of a program, each behind its path."""
