@@ -162,6 +162,7 @@ def play(
     baseline: str | None = None,
     metrics: Mapping[str, Score] | None = None,
     seconds: float = 0.0,
+    population: str | None = None,
 ) -> dict[str, Json]:
     """One run, start to sealed claim; a case takes `seconds`."""
     options = RunOptions(
@@ -171,5 +172,6 @@ def play(
         seed=seed,
         operators=(f"{operator.__module__}.{operator.__qualname__}",),
         baseline=baseline,
+        population=population,
     )
     return run(options, executor=InlineExecutor(SyntheticFitness(score, seconds, metrics), workers))

@@ -10,12 +10,12 @@ import pytest
 from gate_run import Run, noise
 from hypothesis import given
 from hypothesis import strategies as st
-from noisy import Planted, noisy_score, play, write_problem
+from noisy import Planted, noisy_score, play, quality, write_problem
 from problem_folders import EVALUATE, TOML, evaluate, write
 from scipy.stats import binom
 
 from evolve.cli import main
-from evolve.types import BadInput, CaseKey, Files, Json
+from evolve.types import BadInput, CaseKey, Files, Json, Proposal
 from fitness.constraints import Constraint
 from fitness.problem import load
 from fitness.statistics import Reading
@@ -223,3 +223,48 @@ def test_the_whole_loop_keeps_what_must_not_be_lost(
     low, high = claim["gain_interval"]
     assert low < 0.0 < high
     assert "over the seed" in said
+
+
+class Shortcuts(Planted):
+    """A right program's children are seldom right and a step better, else fast, wrong, and so for ever."""
+
+    name = "shortcuts"
+
+    def propose(self, parents, rng):  # type: ignore[no-untyped-def]
+        self.made += 1
+        source = parents[0].variant.files["program.py"]
+        right = b"return 0.5 " not in source and rng.random() < 0.3
+        true = quality(parents[0].variant.files) + 0.05 if right else 0.5
+        program = f"def solve(case):\n    return {true:.2f} # {self.made}\n".replace("0.50", "0.5")
+        return Proposal({"program.py": program.encode()}, idea="a number")
+
+
+def rightness(files: Files, key: CaseKey) -> float:
+    right = 0.2 if b"return 0.5 " in files["program.py"] else 0.8
+    return float(np.clip(right + 0.05 * noise(files["program.py"], *key).normal(), 0, 1))
+
+
+def test_the_front_leads_to_a_champion_that_the_elite_alone_does_not_breed(tmp_path: Path) -> None:
+    """By the score alone every parent is soon a wrong one."""
+    folder = write_problem(tmp_path / "noisy", n_max=300)
+    with (folder / "problem.toml").open("a") as file:
+        file.write(TABLE)
+    reached = {}
+    for population in ("elite", "pareto"):
+        result = play(
+            folder,
+            1,
+            Shortcuts,
+            trials=120,
+            to=tmp_path / f"{population}.git",
+            metrics={"accuracy": rightness},
+            population=population,
+        )
+        with GitLedger.read(Path(result["run"])) as ledger:
+            tried = [ledger.variant(id).files for id in ledger.variants()]
+            reached[population] = max(quality(f) for f in tried if b"return 0.5 " not in f["program.py"])
+            champion = quality(ledger.variant(result["champion"]["id"]).files)
+            assert champion != 0.5
+            if population == "pareto":
+                assert champion >= 0.15
+    assert reached["pareto"] >= reached["elite"] + 0.1
