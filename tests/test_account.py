@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from online_fdr.e_values.sequential import ELond
 from scipy.stats import binom
 
 from fitness.account import Account
@@ -23,18 +24,26 @@ def test_planned_duels_share_alike():
     assert [account.open() for _ in range(100)] == pytest.approx([0.0009] * 100)
 
 
+class Shares:
+    """The account's shares of alpha, written down anew."""
+
+    def __init__(self, duels):
+        self.gamma = [0.9 / duels] * duels + [0.6 / (math.pi**2 * j**2) for j in range(1, 200)]
+
+    def calc_gamma(self, j):
+        return self.gamma[j - 1]
+
+
 @given(st.lists(st.booleans(), max_size=150), st.integers(1, 60), st.floats(0.01, 0.5))
 def test_fdr_is_e_lond(outcomes, duels, alpha):
-    # Xu & Ramdas 2024: alpha_t = alpha gamma_t (|R_{t-1}| + 1), with gamma written down anew
-    gamma = [0.9 / duels] * duels + [0.6 / (math.pi**2 * j**2) for j in range(1, 200)]
-    account, discoveries = Account(alpha, duels, "fdr"), 0
-    for t, promoted in enumerate(outcomes):
-        lond = alpha * gamma[t] * (discoveries + 1)
+    """As `online-fdr` has it, with the same gamma."""
+    account, theirs = Account(alpha, duels, "fdr"), ELond(alpha, Shares(duels))
+    for promoted in outcomes:
         level = account.open()
-        assert level == pytest.approx(min(lond, alpha))
+        assert theirs.test_one(1e12 if promoted else 0.0) == promoted
+        assert level == pytest.approx(min(theirs.current_level, alpha))
         if promoted:
             account.promote()
-            discoveries += 1
 
 
 def planted(rng, winners: int, account: Account, duels: int) -> tuple[int, int]:
