@@ -110,7 +110,7 @@ def pictures(run: Path, others: Sequence[Path], to: Path) -> None:
     """Write a picture of each view."""
     with explorer(str(run), *map(str, others)) as address, chromium() as browser:
         for name, scheme in VIEWS.items():
-            size = {"width": 390, "height": 844} if name == "phone" else {"width": 1280, "height": 860}
+            size = {"width": 390, "height": 844} if name == "phone" else {"width": 1080, "height": 720}
             view = "overview" if name == "phone" else name.partition("-")[0]
             with watched(browser, address, viewport=size, color_scheme=scheme) as found:
                 found.page.wait_for_selector(".cards", timeout=60_000)
@@ -118,6 +118,7 @@ def pictures(run: Path, others: Sequence[Path], to: Path) -> None:
                 found.go(view, **({"v": champion} if view == "lineage" else {}))
                 found.loaded()
                 found.page.wait_for_timeout(600)
+                assert found.wrong == []
                 found.page.screenshot(path=to / f"explorer-{name}.png")
 
 

@@ -14,7 +14,7 @@
       const layout = E.layoutByScore(run), ramp = palette.ramp, none = ramp.length;
       for (let row = 0; row < n; row++)
         number[row] = run.rows.score[row] === null ? none
-          : Math.min(ramp.length - 1, Math.floor((1 - (layout.y[row] - 0.03) / 0.9) * ramp.length));
+          : Math.max(0, Math.min(ramp.length - 1, Math.floor((1 - (layout.y[row] - 0.03) / 0.9) * ramp.length)));
       return { number, colours: [...ramp, palette.none], legend: [
         { colour: ramp[0], text: F.number(layout.low) + " or worse" }, { ramp }, { colour: ramp[ramp.length - 1], text: F.number(layout.best) }, { colour: palette.none, text: "no score" }] };
     }
@@ -164,11 +164,11 @@
       const size = Math.max(1.6, Math.min(5, 70 / Math.sqrt(Math.max(1, seen)))), grid = 1.5;
       const across = Math.ceil(width / grid) + 2, cover = size < 3 ? new Uint8Array(across * (Math.ceil(height / grid) + 2)) : null;
       const isMatch = matched ? new Set(matched) : null;
-      const { number, colours } = colouring;
+      const { colours, groups } = colouring;
       for (let code = colours.length - 1; code >= 0; code--) {
         c.fillStyle = colours[code];
-        for (let row = 0; row < n; row++) {
-          if (number[row] !== code || (isMatch && !isMatch.has(row))) continue;
+        for (const row of groups[code]) {
+          if (isMatch && !isMatch.has(row)) continue;
           const x = X[row] * kx + view.x, y = Y[row] * ky + view.y;
           if (!(x > -6 && x < width + 6 && y > -6 && y < height + 6)) continue;
           if (cover) {
@@ -257,10 +257,19 @@
         c.arc(x, y, Math.max(3, size * 0.9), 0, 6.2832);
         c.fill();
       }
-      const many = head.duels.length > 300 && this.view.k < 3;
-      for (const duel of head.duels) {
-        const row = run.row(duel.challenger);
-        if (row >= 0 && !(many && duel.verdict !== "promoted" && duel.verdict !== null) && seen(row)) ring(row, Math.max(5, size + 2.5), duel.verdict === null ? palette.open : palette.duel, 1.5);
+      const r = Math.max(5, size + 2.5);
+      c.lineWidth = 1.5;
+      for (const open of [false, true]) { // one path for all: a stroke is dear
+        c.strokeStyle = open ? palette.open : palette.duel;
+        c.beginPath();
+        for (const duel of head.duels) {
+          const row = (duel.verdict === null) === open ? run.row(duel.challenger) : -1;
+          if (row < 0 || !seen(row)) continue;
+          const [x, y] = this.at(row);
+          c.moveTo(x + r, y);
+          c.arc(x, y, r, 0, 6.2832);
+        }
+        c.stroke();
       }
       c.textAlign = "center";
       for (const promotion of head.promotions) {
@@ -302,7 +311,11 @@
     const mode = state.layout === "tree" ? "tree" : "score";
     const chosen = run.row(state.v || null);
     const layout = useMemo(() => (mode === "tree" ? E.layoutAsTree(run) : E.layoutByScore(run)), [run, run.version, mode]);
-    const colouring = useMemo(() => E.colours(run, by, palette), [run, run.version, by, palette]);
+    const colouring = useMemo(() => {
+      const made = E.colours(run, by, palette), groups = made.colours.map(() => []);
+      for (let row = 0; row < run.size; row++) groups[made.number[row]].push(row);
+      return { ...made, groups };
+    }, [run, run.version, by, palette]);
     const matched = useMemo(() => run.matches(words), [run, run.version, words]);
     const choose = (row, centre) => {
       const id = row >= 0 ? run.rows.id[row] : null;
