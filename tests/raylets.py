@@ -18,7 +18,6 @@ class Raylets:
 
     def __init__(self, folder: Path) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        os.environ["RAY_raylet_start_wait_time_s"] = "240"  # on a machine that is busy
         os.environ["RAY_TMPDIR"] = str(folder)  # short: sockets lie there
         (folder / "ray").mkdir()
         from ray.cluster_utils import Cluster
