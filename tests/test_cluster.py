@@ -73,6 +73,10 @@ class TestCluster(EveryExecutorOfProcesses):
         assert len(found.survived) >= 2 and all("has died" in text for text in found.survived)
         assert [future.result(60).scores for future in beside] == [(2.0,)] * 3
 
+    def test_ray_does_not_take_the_signals_that_end_a_run(self, executor: ClusterExecutor) -> None:
+        assert executor.fleet.seats == 2
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
     def test_a_full_object_store_is_waited_for(self, executor: ClusterExecutor) -> None:
         import ray.exceptions
 
