@@ -96,9 +96,9 @@ def per_second(executor: LocalExecutor, problem: Problem, count: int) -> tuple[f
     return count / (time.perf_counter() - began), 1e3 * (time.process_time() - cpu) / count
 
 
-def cost(folder: Path, walls: Walls, rounds: int) -> None:
+def cost(cluster: Raylets, folder: Path, walls: Walls, rounds: int) -> None:
     problem = load(number_problem(folder / "spin", SPIN))
-    with raylets(1) as cluster, local(problem, walls, 1) as here, remote(cluster, problem, walls, 1) as there:
+    with local(problem, walls, 1) as here, remote(cluster, problem, walls, 1) as there:
         found = []
         for _ in range(rounds):
             one, other = (statistics.median(serial_ms(each, problem, 100)) for each in (here, there))
@@ -111,18 +111,18 @@ def cost(folder: Path, walls: Walls, rounds: int) -> None:
     print(f"      CPU of the driver's process: {cpu[0]:.2f} ms local, {cpu[1]:.2f} ms on the cluster")
 
 
-def rate(folder: Path, walls: Walls, rounds: int) -> None:
+def rate(cluster: Raylets, folder: Path, walls: Walls, rounds: int) -> None:
     problem = load(number_problem(folder / "spin", SPIN))
-    with raylets(1, 1) as cluster, remote(cluster, problem, walls, 2) as there:
+    with remote(cluster, problem, walls, 2) as there:
         found = [per_second(there, problem, 400)[0] for _ in range(rounds)]
     with local(problem, walls, 2) as here:
         before = [per_second(here, problem, 400)[0] for _ in range(rounds)]
     print(f"rate: {spread(found)} evaluations/s on the cluster, {spread(before)} local; {walls.kind}")
 
 
-def sleep(folder: Path, walls: Walls, rounds: int) -> None:
+def sleep(cluster: Raylets, folder: Path, walls: Walls, rounds: int) -> None:
     problem = load(number_problem(folder / "sleep", SLEEP))
-    with raylets(32, 32) as cluster, remote(cluster, problem, walls, 64) as there:
+    with remote(cluster, problem, walls, 64) as there:
         found = []
         for _ in range(rounds):
             began = time.perf_counter()
@@ -132,42 +132,38 @@ def sleep(folder: Path, walls: Walls, rounds: int) -> None:
     print(f"sleep: 256 jobs of 1 s on 64 workers took {spread(found)} times the ideal; {walls.kind}")
 
 
-def kills(folder: Path, walls: Walls, rounds: int) -> None:
+def kills(cluster: Raylets, folder: Path, walls: Walls, rounds: int) -> None:
     problem = number_problem(folder / "spin", SPIN)
     at = folder / "run.git"
-    with raylets(2) as cluster:
-        doomed = [cluster.add(2)]
 
-        class Killing:
-            trials = 0
+    class Killing:
+        trials = 0
 
-            def tell(self, event: Event) -> None:
-                self.trials += event.kind == "trial"
-                if event.kind == "trial" and self.trials in (100, 230, 360):
-                    node = doomed.pop()
-                    cluster.kill(node)
-                    print(f"  killed a raylet after {self.trials} trials")
-                    threading.Thread(target=lambda: doomed.append(cluster.add(2))).start()
+        def tell(self, event: Event) -> None:
+            self.trials += event.kind == "trial"
+            if event.kind == "trial" and self.trials in (100, 230, 360):
+                cluster.kill(cluster.nodes.pop(0))
+                print(f"  killed a raylet after {self.trials} trials")
+                threading.Thread(target=cluster.add, args=(32,)).start()
 
-        asked = options(problem, at, walls, trials=500, workers=4, cluster=cluster.address)
-        result = run(asked, [Killing()], notice=lambda text: print("  notice:", text) if text else None)
+    asked = options(problem, at, walls, trials=500, workers=4, cluster=cluster.address)
+    result = run(asked, [Killing()], notice=notice)
     report("kills", at, result["failures"])
 
 
-def resume(folder: Path, walls: Walls, rounds: int) -> None:
+def resume(cluster: Raylets, folder: Path, walls: Walls, rounds: int) -> None:
     problem = number_problem(folder / "spin", SPIN)
     first, second = folder / "here" / "run.git", folder / "there" / "run.git"
-    with raylets(2, 2) as cluster:
-        command = [*EVOLVE, "run", str(problem), "--operators", "evolve.doubles.Nudge", "--trials", "500"]
-        command += ["--sandbox", walls.kind, "--cluster", cluster.address, "--json", "--to"]
-        with subprocess.Popen([*command, str(first)], stderr=subprocess.DEVNULL) as driver:
-            while not first.exists() or len(trials(first)) < 250:
-                assert driver.poll() is None
-                time.sleep(0.05)
-            driver.kill()
-        subprocess.run(["git", "clone", "-q", "--mirror", str(first), str(second)], check=True)
-        print(f"  killed; the clone has {len(trials(second))} trials")
-        done = subprocess.run([*command, str(second)], stdout=subprocess.PIPE, text=True, check=True)
+    command = [*EVOLVE, "run", str(problem), "--operators", "evolve.doubles.Nudge", "--trials", "500"]
+    command += ["--workers", "4", "--sandbox", walls.kind, "--cluster", cluster.address, "--json", "--to"]
+    with subprocess.Popen([*command, str(first)], stderr=subprocess.DEVNULL) as driver:
+        while not first.exists() or len(trials(first)) < 250:
+            assert driver.poll() is None
+            time.sleep(0.05)
+        driver.kill()
+    subprocess.run(["git", "clone", "-q", "--mirror", str(first), str(second)], check=True)
+    print(f"  killed; the clone has {len(trials(second))} trials")
+    done = subprocess.run([*command, str(second)], stdout=subprocess.PIPE, text=True, check=True)
     report("resume", second, json.loads(done.stdout)["failures"])
 
 
@@ -210,9 +206,10 @@ def main() -> None:
     parser.add_argument("--sandbox", default="docker")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
-    for part in asked.parts:
-        with tempfile.TemporaryDirectory() as folder:
-            PARTS[part](Path(folder), Walls(asked.sandbox), asked.rounds)
+    with raylets(32, 32) as cluster:
+        for part in asked.parts:
+            with tempfile.TemporaryDirectory() as folder:
+                PARTS[part](cluster, Path(folder), Walls(asked.sandbox), asked.rounds)
 
 
 if __name__ == "__main__":

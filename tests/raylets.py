@@ -25,6 +25,7 @@ class Raylets:
         quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 6}
         head = self._options(2) | {"num_cpus": 0, "include_dashboard": False, "_system_config": quick}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.nodes: list[Any] = []  # but the head
         self._last = 2
 
     @staticmethod
@@ -38,7 +39,9 @@ class Raylets:
     def add(self, cpus: int, *, wait: bool = True, **more: Any) -> Any:
         """A node of its own, with an address of its own."""
         self._last += 1
-        return self._cluster.add_node(wait, **self._options(self._last), num_cpus=cpus, **more)
+        node = self._cluster.add_node(wait, **self._options(self._last), num_cpus=cpus, **more)
+        self.nodes.append(node)
+        return node
 
     def kill(self, node: Any) -> None:
         """SIGKILL its raylet; what it started ends with it."""
