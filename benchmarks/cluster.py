@@ -54,9 +54,11 @@ def job(problem: Problem) -> Job:
 
 
 def recovery(problem: Problem) -> Recovery:
-    return Recovery(
-        job(problem), problem.worst, notice=lambda text: print("  notice:", text) if text else None
-    )
+    return Recovery(job(problem), problem.worst, notice=notice)
+
+
+def notice(text: str) -> None:
+    print("  notice:", text or "it goes on")
 
 
 @contextmanager
