@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 STORE_BYTES = 80 << 20
+TRIES = 4
 
 
 class Raylets:
@@ -23,8 +24,10 @@ class Raylets:
         from ray.cluster_utils import Cluster
 
         quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 6}
-        head = self._options(2) | {"num_cpus": 0, "include_dashboard": False, "_system_config": quick}
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        lean = {"include_dashboard": False, "no_monitor": True, "include_log_monitor": False}
+        head = self._options(2) | {"num_cpus": 0, "_system_config": quick, **lean}
+        self._cluster = Cluster()
+        self._added(head)
         self.nodes: list[Any] = []  # but the head
         self._last = 2
 
@@ -39,9 +42,19 @@ class Raylets:
     def add(self, cpus: int, *, wait: bool = True, **more: Any) -> Any:
         """A node of its own, with an address of its own."""
         self._last += 1
-        node = self._cluster.add_node(wait, **self._options(self._last), num_cpus=cpus, **more)
+        node = self._added({"wait": wait, **self._options(self._last), "num_cpus": cpus, **more})
         self.nodes.append(node)
         return node
+
+    def _added(self, options: dict[str, Any]) -> Any:
+        """Ray gives a raylet thirty seconds to start: on a machine that is busy it takes another try."""
+        for _ in range(TRIES - 1):
+            try:
+                return self._cluster.add_node(**options)
+            except Exception as error:
+                if "timed out during startup" not in str(error):
+                    raise
+        return self._cluster.add_node(**options)
 
     def kill(self, node: Any) -> None:
         """SIGKILL its raylet; what it started ends with it."""
