@@ -5,7 +5,7 @@
 cost    one job in flight, a program of 1 ms: local and on the cluster in turn; the driver's CPU time for each
 rate    evaluations a second of a program of 1 ms, 2 workers on 2 nodes; local beside it
 sleep   256 jobs that sleep for a second, 64 workers on 2 nodes, against the ideal of 4 s
-kills   a run of 500 trials, 4 workers on 2 nodes; three times the raylet of one is killed, a new node added
+kills   a run of 500 trials, 4 workers on 4 nodes, three of whose raylets are killed one after the other
 resume  a run of 500 trials whose driver is killed, cloned into another folder, and gone on with there
 """
 
@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -137,6 +136,8 @@ def sleep(cluster: Raylets, folder: Path, walls: Walls, rounds: int) -> None:
 def kills(cluster: Raylets, folder: Path, walls: Walls, rounds: int) -> None:
     problem = number_problem(folder / "spin", SPIN)
     at = folder / "run.git"
+    while len(cluster.nodes) < 4:
+        cluster.add(32)
 
     class Killing:
         trials = 0
@@ -146,7 +147,6 @@ def kills(cluster: Raylets, folder: Path, walls: Walls, rounds: int) -> None:
             if event.kind == "trial" and self.trials in (100, 230, 360):
                 cluster.kill(cluster.nodes.pop(0))
                 print(f"  killed a raylet after {self.trials} trials")
-                threading.Thread(target=cluster.add, args=(32,)).start()
 
     asked = options(problem, at, walls, trials=500, workers=4, cluster=cluster.address)
     result = run(asked, [Killing()], notice=notice)

@@ -57,6 +57,10 @@ def _silent(text: str) -> None:
     pass
 
 
+def _unsaid(data: object, ignore_prefix: bool) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A living node of a cluster."""
@@ -106,6 +110,9 @@ class Ray:
         if not self._ours:
             return
         handler = signal.getsignal(signal.SIGTERM)
+        # Ray prints what it thinks of a dead node on our standard output, where `--json` prints one object, and
+        # has no option for that; it stands in Ray's logs, and we say it ourselves.
+        ray._private.worker.print_to_stdstream = _unsaid
         self._connect(address, notice, init)
         with suppress(ValueError, TypeError):  # outside the main thread, or of another language
             signal.signal(signal.SIGTERM, handler)  # Ray takes it, and would end the run with nothing told
