@@ -110,8 +110,8 @@ class Ray:
         if not self._ours:
             return
         handler = signal.getsignal(signal.SIGTERM)
-        # Ray prints what it thinks of a dead node on our standard output, where `--json` prints one object, and
-        # has no option for that; it stands in Ray's logs, and we say it ourselves.
+        # Ray prints what it thinks of a dead node on our standard output, where `--json` prints one object,
+        # and has no option against it; it stands in Ray's logs, and we say it too.
         ray._private.worker.print_to_stdstream = _unsaid
         self._connect(address, notice, init)
         with suppress(ValueError, TypeError):  # outside the main thread, or of another language
@@ -329,7 +329,8 @@ class Post:
         alive: set[str] = set()
         with suppress(*self._fleet.ray.errors):
             alive = {node.id for node in self._fleet.ray.nodes()}
-        self.lose(f"{type(error).__name__}: {why[:200]}", node_lives=self.node.id in alive)
+        lives = self.node.id in alive
+        self.lose(f"{type(error).__name__}: {why[:200]}" if lives else "its node has died", node_lives=lives)
 
     def _land(self, ours: Future[Any], result: Any, error: BaseException | None) -> None:
         with self._fleet.change:
