@@ -202,7 +202,9 @@ def test_a_killed_driver_goes_on_from_a_clone_in_another_folder(cluster: Raylets
     assert json.loads(done.stdout)["trials"] == 40
     found = trials(second)
     assert 0 < len(before) < 41 and found[: len(before)] == before
-    assert sorted(event.decision["trial"] for event in found) == list(range(41))
+    numbers = [event.decision["trial"] for event in found]
+    # children that only the journal had are not in the clone, and their numbers not used again
+    assert len(numbers) == len(set(numbers)) == 41
     verified(second)
 
 
