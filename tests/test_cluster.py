@@ -73,10 +73,6 @@ class TestCluster(EveryExecutorOfProcesses):
         assert len(found.survived) >= 2 and all("has died" in text for text in found.survived)
         assert [future.result(60).scores for future in beside] == [(2.0,)] * 3
 
-    def test_ray_does_not_take_the_signals_that_end_a_run(self, executor: ClusterExecutor) -> None:
-        assert executor.fleet.seats == 2
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-
     def test_a_full_object_store_is_waited_for(self, executor: ClusterExecutor) -> None:
         import ray.exceptions
 
@@ -245,8 +241,10 @@ def test_what_no_node_can_do_is_said_at_once(cluster: Raylets, tmp_path: Path) -
     )
     (folder / "problem.toml").write_text(toml)
     problem = load(folder)
+    ours = signal.getsignal(signal.SIGTERM)
     with pytest.raises(BadInput, match="no_such_module"):
         hire(cluster.address, problem, BARE, None, recovery(problem))
+    assert signal.getsignal(signal.SIGTERM) is ours, "Ray took the signal that ends a run"
 
 
 def test_the_doctor_looks_at_every_node(cluster: Raylets) -> None:
