@@ -26,11 +26,13 @@ from evolve.types import (
     Event,
     Failure,
     Json,
+    Mission,
     Operator,
     Parent,
     Population,
     Proposal,
     Selector,
+    Sends,
     Trial,
     arm,
 )
@@ -135,7 +137,7 @@ class Asking:
             decision["model"] = model
             if self._steering.hint is not None:
                 decision["hint"] = self._steering.hint
-            if self._memory is not None:
+            if self._memory is not None and not isinstance(operator, Sends):
                 others = [each["carried"] for each in pending if "carried" in each]
                 carried = self._memory.carry(parents, self._stream(trial, _CARRIED), others)
                 decision |= {"carried": carried} if carried else {}
@@ -145,7 +147,7 @@ class Asking:
 
     def begin(
         self, decision: Mapping[str, Json], operator: Operator, recall: Recall, rng: np.random.Generator
-    ) -> Proposal | Conversation:
+    ) -> Proposal | Conversation | Mission:
         """Have a decision's child made; a hint that it names stands in the prompts.
 
         `rng`: of operators that ask nobody; a conversation has its own, and is the same when begun again.
@@ -154,11 +156,12 @@ class Asking:
         memory, model = self._memory, decision.get("model")
         if model is not None:
             rng = self._stream(decision["trial"], _WORDS)
-        if model is None or memory is None:
+        made: Proposal | Conversation | Mission
+        if model is None or memory is None or isinstance(operator, Sends):
             made = operator.propose(parents, rng)
         else:
             made = self._remembering(memory, model, decision, operator, parents, recall, rng)
-        return made if isinstance(made, Proposal) else self._steering.hinted(decision, made)
+        return made if isinstance(made, Proposal | Mission) else self._steering.hinted(decision, made)
 
     def _remembering(
         self,
@@ -177,7 +180,9 @@ class Asking:
 
         def then(kept: Mapping[str, Json]) -> Proposal | Conversation:
             first = replace(parents[0], beside=partial(view.text, kept, room))
-            return operator.propose([first, *parents[1:]], rng)
+            made = operator.propose([first, *parents[1:]], rng)
+            assert not isinstance(made, Mission)
+            return made
 
         question = memory.reflection(carried, recall)
         if question is None or len(question.encode()) > room:

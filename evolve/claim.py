@@ -11,6 +11,7 @@ from evolve.budget import Budget
 from evolve.history import History, failures_record
 from evolve.landing import Landing
 from evolve.loop import Search
+from evolve.models.broker import asked_file, asked_record
 from evolve.types import TURNS, CaseKey, Evaluation, Executor, Job, Json
 from fitness.constraints import sealed_constraints
 from fitness.gate import CHECK_PAIRS, draw, nonce_of, sealed_claim
@@ -68,6 +69,7 @@ def _joined(parts: Sequence[Evaluation]) -> Evaluation:
             if all(metric in part.constrained for part in parts)
         },
         rival=_joined(rivals) if rivals else None,
+        asked=tuple(chain.from_iterable(part.asked for part in parts)),
     )
 
 
@@ -115,7 +117,15 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
         measured["failures"] = failures
     if survived := {side: list(each.survived) for side, each in sides.items() if each.survived}:
         measured["survived"] = survived
-    search.append("sealed", decision, measured, variant=history.champion)
+    files = {}
+    if asked := [exchange for each in found for exchange in each.asked]:
+        measured["asked"] = asked_record(asked)
+        measured["tokens_a_case"] = {
+            side: sum(said.prompt_tokens + said.reply_tokens for said in each.asked) / len(cases)
+            for side, each in zip(("champion", "seed"), found, strict=False)
+        }
+        files["asked.jsonl"] = asked_file(asked)
+    search.append("sealed", decision, measured, variant=history.champion, files=files)
 
 
 def reserve(problem: Problem, workers: int) -> Callable[[History, bool, Budget], float]:

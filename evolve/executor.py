@@ -26,7 +26,17 @@ from pathlib import Path
 from threading import Condition, Event, Thread
 
 from evolve.cluster import Health
-from evolve.types import BadInput, Evaluation, Failure, Files, Fitness, Job, PlaceLost, RunError
+from evolve.types import (
+    BadInput,
+    Evaluation,
+    Failure,
+    Files,
+    Fitness,
+    Job,
+    ModelError,
+    PlaceLost,
+    RunError,
+)
 
 START_SECONDS = 60.0  # for the first worker, on a machine that is busy
 MOST_DEATHS = 2  # of sound workers by one job
@@ -171,6 +181,8 @@ class LocalExecutor:
                 _ = fitness.level  # once it is ready: what a start takes is no job's cost
                 began = time.monotonic()
                 evaluation = fitness.evaluate(order.job)
+            except ModelError as error:  # no worker's fault, and no program's
+                order.future.set_exception(error)
             except RunError as error:
                 self._let_go(n)
                 self._failed(order, n, error)

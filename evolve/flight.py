@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from threading import Thread
@@ -11,7 +11,7 @@ from typing import Any
 
 from evolve.landing import Landing
 from evolve.models.desk import Talk
-from evolve.types import TURNS, Batch, Evaluation, Executor, Job, Json, Proposal
+from evolve.types import TURNS, Batch, Evaluation, Executor, Job, Json, Mission, Proposal
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +25,7 @@ class Attempt:
     talk: Talk | None = None  # with a model
     # the last child that was run, did not run and went back: what counts if no better one comes of it
     broken: tuple[Proposal, Evaluation] | None = None
+    mission: Mission | None = None  # of an agent that makes the child
 
 
 @dataclass(slots=True, eq=False)
@@ -66,13 +67,20 @@ class Landed:
 class Flight:
     """Keeps work in the air. What is added leaves with `launch`, after the ledger is in sync."""
 
-    def __init__(self, executor: Executor, landing: Landing | None = None) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        landing: Landing | None = None,
+        settled: Callable[[Collection[str]], None] = lambda keys: None,
+    ) -> None:
         self._executor = executor
+        self._settled = settled  # told the keys of jobs that the ledger has
         self._landing = landing
         self._keys: dict[Future[Any], str] = {}  # of the jobs under way, where their landing is kept
         self._landed: list[str] = []  # keys of those that have landed since the last launch
         self._waiting: list[tuple[Task, str, Job | Awaitable[Proposal]]] = []
         self._flying: dict[Future[Any], tuple[Task, str]] = {}  # in the order of their launch
+        self._jobs: dict[Future[Any], Job] = {}
         self._error: Exception | None = None  # raised by the next `wait`
         self._models: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
@@ -87,6 +95,12 @@ class Flight:
         yield from (task for task, _, _ in self._waiting)
         yield from (task for task, _ in self._flying.values())
 
+    @property
+    def cases(self) -> int:
+        """Runs of cases under way."""
+        jobs = [work for _, _, work in self._waiting if isinstance(work, Job)]
+        return sum(len(job.cases) for job in (*jobs, *self._jobs.values()))
+
     def add(self, task: Task, work: Job | Awaitable[Proposal], side: str = "") -> None:
         """Have work done for a task, from the next `launch` on."""
         self._waiting.append((task, side, work))
@@ -100,9 +114,12 @@ class Flight:
         for task, side, work in self._waiting:
             future = self._submit(work) if isinstance(work, Job) else self._ask_model(work)
             self._flying[future] = task, side
+            if isinstance(work, Job):
+                self._jobs[future] = work
         self._waiting.clear()
         if self._landing is not None:
             self._landing.settle(self._landed)
+            self._settled(self._landed)
             self._landed.clear()
 
     def _submit(self, job: Job) -> Future[Evaluation]:
@@ -144,6 +161,7 @@ class Flight:
         for future in self._flying:
             future.cancel()
         self._flying.clear()
+        self._jobs.clear()
         if self._models is not None:
             self._models.call_soon_threadsafe(self._models.stop)
             self._models = None
@@ -153,9 +171,10 @@ class Flight:
 
     def _land(self, future: Future[Any]) -> Landed:
         task, side = self._flying.pop(future)
+        job = self._jobs.pop(future, None)
         if (key := self._keys.pop(future, None)) is not None:
             self._landed.append(key)
-        if isinstance(task, Attempt) and task.proposal is None:
+        if job is None:
             self.proposing -= 1
         else:
             self.jobs -= 1

@@ -185,6 +185,10 @@ class History:
             self.survived += sum(map(len, sides))
         self.tokens += _tokens(event.measured)
         self.calls += len(event.measured.get("exchanges", ()))
+        for row in event.measured.get("asked", ()):  # by programs
+            self.usd += row["usd"]
+            self.tokens += row["prompt_tokens"] + row["reply_tokens"]
+            self.calls += row["calls"]
         match event.kind:
             case "start":
                 self.start, self.session = event, event.measured

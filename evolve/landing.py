@@ -8,14 +8,15 @@ import json
 from collections.abc import Collection
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
 
 from evolve.history import evaluation_of, evaluation_record
 from evolve.lines import Lines
-from evolve.types import Evaluation, Executor, Job, Json
+from evolve.types import Evaluation, Exchange, Executor, Job, Json
+from populations.records import canonical
 from populations.trees import tree_id
 
 
@@ -23,7 +24,12 @@ def job_key(job: Job) -> str:
     """Names a job by its program and its cases."""
     cases = hashlib.sha256(repr([tuple(case) for case in job.cases]).encode()).hexdigest()
     rival = "" if job.rival is None else f"-{tree_id(job.rival)}"
-    return f"{tree_id(job.files)}-{cases[:16]}{rival}"
+    errand = (
+        ""
+        if job.errand is None
+        else f"-{hashlib.sha256(canonical(job.errand.case).encode()).hexdigest()[:16]}"
+    )
+    return f"{tree_id(job.files)}-{cases[:16]}{rival}{errand}"
 
 
 class Landing:
@@ -90,6 +96,8 @@ def _encode(key: str, evaluation: Evaluation) -> bytes:
     record: dict[str, Json] = {"key": key, **evaluation_record(evaluation)}
     if evaluation.answers:
         record["answers"] = [a and base64.b64encode(a).decode() for a in evaluation.answers]
+    if evaluation.asked:
+        record["asked"] = [asdict(exchange) for exchange in evaluation.asked]
     if evaluation.rival is not None:
         record["rival"] = evaluation_record(evaluation.rival)
     return json.dumps(record).encode() + b"\n"
@@ -101,4 +109,5 @@ def _decode(line: bytes) -> Evaluation:
     if evaluation is None:
         raise ValueError("no scores")
     answers = tuple(a and base64.b64decode(a) for a in record.get("answers", ()))
-    return replace(evaluation, answers=answers, rival=evaluation_of(record.get("rival", {})))
+    asked = tuple(Exchange(**exchange) for exchange in record.get("asked", ()))
+    return replace(evaluation, answers=answers, asked=asked, rival=evaluation_of(record.get("rival", {})))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 
@@ -24,6 +24,8 @@ from evolve.flight import Attempt, Duel, Flight, Landed
 from evolve.history import History, evaluation_record, failures_record
 from evolve.landing import Landing
 from evolve.memory.recall import Recall
+from evolve.models import Amount
+from evolve.models.broker import asked_file, asked_record
 from evolve.models.desk import Desk, Talk
 from evolve.operators.territory import Territory
 from evolve.stopping import REQUEST
@@ -41,6 +43,7 @@ from evolve.types import (
     Json,
     Ledger,
     Listener,
+    Mission,
     ModelError,
     Proposal,
     Variant,
@@ -97,6 +100,9 @@ class Parts:
     listeners: Sequence[Listener] = ()
     mail: Mailbox | None = None  # where people leave requests
     stop: Callable[[], str | None] = lambda: None  # why somebody wants the run to stop; None: go on
+    settled: Callable[[Collection[str]], None] = lambda keys: None  # told the keys of jobs that events have
+    a_case: Amount | None = None  # what a program may use of models at the most; None: it can ask none
+    owed_cases: int = 0  # that the claim still needs when the search is over
     model_calls: int = 16  # of one model in flight at the most, unless it says otherwise
     # seconds of a budget that are kept for the claim
     reserve: Callable[[History, bool, Budget], float] = lambda history, duels, budget: 0.0
@@ -108,7 +114,7 @@ class Search:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self.history = History()
-        self.flight = Flight(parts.executor, parts.landing)
+        self.flight = Flight(parts.executor, parts.landing, parts.settled)
         self._recall = Recall(parts.ledger, self.history.variants)
         self.reason: str | None = None  # why it ended
         self.replayed = -1  # index of the last event of earlier sessions
@@ -124,14 +130,14 @@ class Search:
 
     def replay(self) -> None:
         """Fold what has happened so far; evaluate first what was promised before the last stop."""
-        talks: dict[int, Talk] = {}
+        talks: dict[int, Talk | Mission] = {}
         with garbage.not_looked_for():
             begun = self._begun()
             for event in self.parts.ledger.events():
                 self._tell(event)
                 for decision, proposal in begun.get(event.index, ()):
-                    if (talk := self._begin_again(decision, proposal)) is not None:
-                        talks[decision["trial"]] = talk
+                    if (again := self._begin_again(decision, proposal)) is not None:
+                        talks[decision["trial"]] = again
         self.replayed = self.history.last
         self.parts.clock.resume(self.history.elapsed)
         # what was merged into a run whose budget is spent is evaluated all the same
@@ -141,7 +147,12 @@ class Search:
         self._next = max(self._next, self.history.last_trial + 1)
         for decision, proposal in self.parts.ledger.pending():
             self._next = max(self._next, decision["trial"] + 1)
-            self._take_up(Attempt(decision, talk=talks.get(decision["trial"])), proposal)
+            begun_as = talks.get(decision["trial"])
+            if isinstance(begun_as, Mission) and proposal.files is None:
+                self._send(Attempt(decision), begun_as)
+            else:
+                talk = None if isinstance(begun_as, Mission) else begun_as
+                self._take_up(Attempt(decision, talk=talk), proposal)
         self.sync()
 
     def _begun(self) -> Mapping[int, list[tuple[Mapping[str, Json], Proposal]]]:
@@ -152,12 +163,14 @@ class Search:
                 begun[decision["told"]].append((decision, proposal))
         return begun
 
-    def _begin_again(self, decision: Mapping[str, Json], proposal: Proposal) -> Talk | None:
+    def _begin_again(self, decision: Mapping[str, Json], proposal: Proposal) -> Talk | Mission | None:
         """A conversation as far as it had come, its operator knowing what it knew; None: it cannot go on."""
         parts, trial = self.parts, decision["trial"]
         if (operator := parts.asking.operator(decision)) is None:
             return None
         conversation = parts.asking.begin(decision, operator, self._recall, np.random.default_rng())
+        if isinstance(conversation, Mission):
+            return conversation
         assert not isinstance(conversation, Proposal)
         talk = parts.desk.reopen(conversation, decision["model"], trial, proposal.exchanges)
         made = talk.step.files if isinstance(talk.step, Proposal) else None
@@ -198,7 +211,15 @@ class Search:
         """Name of the budget that leaves no room for another attempt."""
         parts, asking = self.parts, self.parts.asking
         reason = parts.budget.spent(self.spent(), parts.reserve(self.history, True, parts.budget))
-        return reason or parts.desk.spent(asking.prompt_bytes, alone=asking.needs_model)
+        reason = reason or parts.desk.spent(asking.prompt_bytes, alone=asking.needs_model)
+        return reason or self._lacks(len(parts.search_cases))
+
+    def _lacks(self, cases: int) -> str | None:
+        """Name of the budget without room for so many cases of programs that ask models; None: start them."""
+        parts = self.parts
+        if parts.a_case is None:
+            return None
+        return parts.desk.lacks(parts.a_case.times(cases + self.flight.cases + parts.owed_cases))
 
     def end_if_over(self) -> None:
         """Somebody stopped the run, or its budget is spent and nothing is left to decide."""
@@ -276,6 +297,9 @@ class Search:
         if reason is not None and self._out_of_time():
             self._stop_duels(reason)  # there is time left for the check pairs of a promotion, and for no more
         while (batch := self.parts.gate.ask(finishing)) is not None:
+            if (lacking := self._lacks(2 * len(batch.cases))) is not None:
+                self._stop_duels(lacking)
+                break
             sides = {"challenger": batch.challenger}
             if batch.known is None:
                 sides["champion"] = batch.champion
@@ -331,12 +355,23 @@ class Search:
         made = parts.asking.begin(asked.decision, asked.operator, self._recall, asked.rng)
         if isinstance(made, Proposal):
             self._consider(attempt, made)
+        elif isinstance(made, Mission):
+            parts.ledger.propose(asked.decision, Proposal(None))  # a kill must not hide what it may cost
+            self._send(attempt, made)
         else:
             assert asked.model is not None
             attempt.talk = parts.desk.open(made, asked.model, asked.decision["trial"])
             parts.ledger.propose(asked.decision, Proposal(None))  # a kill must not hide what it may cost
             self.flight.add(attempt, parts.desk.talk(attempt.talk))
         return True
+
+    def _send(self, attempt: Attempt, mission: Mission) -> None:
+        """Send an agent, which may ask the model that was chosen."""
+        job = mission.job()
+        assert job.errand is not None
+        allowance = replace(job.errand.allowance, models=(attempt.decision["model"],))
+        attempt.mission = mission
+        self.flight.add(attempt, replace(job, errand=replace(job.errand, allowance=allowance)))
 
     def _consider(self, attempt: Attempt, proposal: Proposal) -> None:
         """Evaluate a child that may be one: inside its territory, readable, new."""
@@ -383,7 +418,7 @@ class Search:
         self._trees |= self._trees_of(attempt)
         alone = self._suspected(attempt.decision["parents"])
         parts, files = self.parts, attempt.proposal.files
-        job = Job(files, parts.search_cases, keep_answers=parts.artifact, alone=alone)
+        job = Job(files, parts.search_cases, keep_answers=parts.artifact, alone=alone, first=True)
         if parts.in_turn:
             job = replace(job, rival=parts.ledger.variant(self.history.seed).files)
         self.flight.add(attempt, job)
@@ -408,6 +443,8 @@ class Search:
                 self._land_duel(task)
         elif isinstance(result, Proposal):
             self._consider(task, result)
+        elif task.mission is not None and task.proposal is None:
+            self._consider(task, replace(task.mission.read(result), exchanges=result.asked))
         else:
             self._land_child(task, result)
 
@@ -448,7 +485,7 @@ class Search:
                 assert seed is not None
                 evaluation = beside_seed(evaluation, seed.scores)
             measured |= evaluation_record(evaluation)
-            files = self._answer(evaluation)
+            files = self._answer(evaluation) | _asked(measured, evaluation)
             if self.parts.sized:
                 measured["size"] = program_size(proposal.files)
             self._trees -= self._trees_of(attempt)
@@ -510,7 +547,8 @@ class Search:
             measured["constrained"] = constrained
         if batch.identical:
             measured["fingerprints"] = {side: each.fingerprint for side, each in duel.sides()}
-        self.append("duel_batch", decision, measured, variant=batch.challenger)
+        files = _asked(measured, *duel.landed.values())
+        self.append("duel_batch", decision, measured, variant=batch.challenger, files=files)
 
     # ------------------------------------------------------------------------------ written, then told
 
@@ -565,6 +603,15 @@ class Search:
             for listener in self.parts.listeners:
                 listener.tell(event)
         self._unheard.clear()
+
+
+def _asked(measured: dict[str, Json], *evaluations: Evaluation) -> dict[str, bytes]:
+    """Measure what programs asked of models; the file that has it word for word."""
+    asked = [exchange for evaluation in evaluations for exchange in evaluation.asked]
+    if not asked:
+        return {}
+    measured["asked"] = asked_record(asked)
+    return {"asked.jsonl": asked_file(asked)}
 
 
 def _seconds_a_case(evaluation: Evaluation) -> float:

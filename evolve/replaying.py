@@ -21,7 +21,7 @@ from evolve.models.purse import Purse
 from evolve.models.recorded import first_difference
 from evolve.operators import create as create_operators
 from evolve.operators.territory import Territory
-from evolve.types import Event, Exchange, Failure, Json, Proposal, Question
+from evolve.types import Event, Exchange, Failure, Json, Mission, Proposal, Question
 from fitness.problem import Problem
 from populations import create as create_population
 from populations import records
@@ -49,6 +49,7 @@ class _Attempt:
     talk: Talk | None = None
     tree: str | None = None
     failure: Failure | None = None
+    sent: bool = False  # an agent made it: the child is taken from the record, as replies are
 
 
 def replay(ledger: GitLedger, problem: Problem) -> Replayed:
@@ -156,6 +157,8 @@ class _Replay:
         if isinstance(made, Proposal):
             attempt = _Attempt(asked.decision, made)
             self._consider(attempt)
+        elif isinstance(made, Mission):
+            attempt = _Attempt(asked.decision, Proposal(None), sent=True)
         else:
             trial, model = asked.decision["trial"], asked.decision["model"]
             attempt = _Attempt(asked.decision, Proposal(None), Talk(made, model, trial, Purse()))
@@ -226,6 +229,13 @@ class _Replay:
         attempt = self._under_way.get(event.decision["trial"])
         if attempt is None:  # nobody could be asked, which has been said
             return event.decision
+        if attempt.sent and attempt.tree is None:
+            self.found.replies += len(event.measured.get("exchanges", ()))
+            if event.kind == "trial":  # there was no child
+                del self._under_way[event.decision["trial"]]
+                return {**event.decision, **attempt.decision}
+            attempt.proposal = records.decode_paid(event, self._ledger.files(event.index))
+            self._consider(attempt)
         if attempt.talk is not None:
             self._hear(attempt, attempt.talk, event)
         decision = {

@@ -11,6 +11,7 @@ from pathlib import Path
 from evolve.budget import Clock
 from evolve.executor import LocalExecutor, Recovery, cores
 from evolve.metrics import Metrics
+from evolve.models.broker import DeskBroker
 from evolve.options import RunOptions as RunOptions
 from evolve.stopping import Stop
 from evolve.types import BadInput, CaseKey, Executor, Fitness, Job, Json, Listener
@@ -25,12 +26,14 @@ def run(
     executor: Executor | None = None,
     notice: Callable[[str], None] = lambda text: None,
     start: Callable[[Path], Process] = Process,
+    brokered: DeskBroker | None = None,
 ) -> dict[str, Json]:
     """Start or resume a run; return the object that `--json` prints.
 
     `executor` is used, and left open, instead of worker processes of this machine, which `start` begins in
-    the problem's folder. `notice` is told, from any thread, why the run waits, "" when it goes on. Raises
-    BadInput for what the user got wrong, RunError when the run cannot do its work.
+    the problem's folder; `brokered` is what its programs reach models by. `notice` is told, from any thread,
+    why the run waits, "" when it goes on. Raises BadInput for what the user got wrong, RunError when the run
+    cannot do its work.
     """
     clock = Clock()
     problem = load(options.problem)
@@ -42,12 +45,18 @@ def run(
         raise BadInput("--workers", expected, f"{options.workers}")
     free = itertools.cycle(slots or [None])
 
-    def worker() -> Fitness:
-        return Worker(problem, options.walls, core=next(free), start=start)
+    broker = DeskBroker(problem.allowance)
+    sent = any(name.partition(":")[0] == "scaffold" for name in options.operators or ())
+    agents = sent or problem.allowance is not None
+    if agents and options.cluster is not None:
+        raise BadInput("--cluster", "one machine, where programs ask models", options.cluster)
 
-    with stop.listening():
+    def worker() -> Fitness:
+        return Worker(problem, options.walls, core=next(free), start=start, broker=broker if agents else None)
+
+    with stop.listening(), closing(broker):
         if executor is not None:
-            return _play(options, problem, clock, executor, stop, listeners, notice)
+            return _play(options, problem, clock, executor, stop, listeners, notice, brokered or broker)
         known = Job(problem.seed_files, (CaseKey("search", 0),))
         recovery = Recovery(known, problem.worst, notice=notice)
         own: LocalExecutor
@@ -62,7 +71,7 @@ def run(
         with closing(own), ExitStack() as stack:
             if options.metrics is not None:
                 listeners = [*listeners, stack.enter_context(closing(Metrics(options.metrics, own)))]
-            return _play(options, problem, clock, own, stop, listeners, notice)
+            return _play(options, problem, clock, own, stop, listeners, notice, broker)
 
 
 def _play(
@@ -73,8 +82,9 @@ def _play(
     stop: Stop,
     listeners: Sequence[Listener],
     notice: Callable[[str], None],
+    broker: DeskBroker,
 ) -> dict[str, Json]:
     # Late: loop, operators and gate take a tenth of a second, in which the workers start.
     from evolve.session import play
 
-    return play(options, problem, clock, executor, stop, listeners, notice)
+    return play(options, problem, clock, executor, stop, listeners, broker, notice)

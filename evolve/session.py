@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,12 +20,14 @@ from evolve.memory import chosen
 from evolve.memory.loading import Loaded, lessons_of
 from evolve.memory.memory import Memory
 from evolve.memory.view import room_bytes
+from evolve.models.broker import DeskBroker
 from evolve.models.calls import Calls
 from evolve.models.desk import Desk
 from evolve.models.named import desk as open_desk
 from evolve.models.named import parse
 from evolve.models.purse import Limits
 from evolve.operators import create as create_operators
+from evolve.operators import pinned
 from evolve.operators.territory import Territory
 from evolve.options import RunOptions
 from evolve.place import find_fork, find_place
@@ -55,10 +57,10 @@ def play(
     executor: Executor,
     stop: Stop,
     listeners: Sequence[Listener],
+    broker: DeskBroker,
     notice: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Json]:
     """Put a run together, let it search, open the sealed draws, say what came out; see `evolve.run.run`."""
-    operators = create_operators(options.operators, problem, options.models)
     kinds = chosen(options.memory, options.baseline is not None, options.lessons_from is not None)
     rule: Literal["duel", "open"] = "open" if options.baseline == "hill-climb" else "duel"
     path = run_path(options, problem)
@@ -69,11 +71,19 @@ def play(
     loaded = None
     if options.lessons_from is not None and not place.begun:
         loaded = lessons_of(options.lessons_from, find(options.lessons_from), problem.name)
+    begun_with = place.begun[0].decision.get("loaded", []) if place.begun else []
+    names, sent = pinned(options.operators, problem, begun_with)
+    options = replace(options, operators=None if names is None else tuple(names))
+    operators = create_operators(options.operators, problem, options.models)
     prices = place.begun[0].measured.get("prices", {}) if place.begun else {}
     desk = open_desk(options.models, Limits(options.usd, options.tokens, options.calls), prices)
+    if problem.allowance is not None and not options.models:
+        raise BadInput("--model", f"at least one, as programs of {problem.name} ask models", "none")
+    broker.serve(desk, options.seed)
     name = options.population or options.baseline or ("pareto" if problem.constraints else "elite")
     population = create_population(name)
     session = _session(options, problem, clock, executor, list(operators), name, desk, rule, kinds, loaded)
+    session = replace(session, agents=tuple(sent))
     new, inspected = len(place.begun) < 2, None
     if new and (inspected := inspect_seed(session, stop)) is None:
         raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
@@ -88,6 +98,7 @@ def play(
             begin(ledger, place.begun, session, inspected, place.forked, place.variant)
         desk.keep(calls)
         exchange = stack.enter_context(_exchange(options, ledger, problem, notice))
+        broker.keep(ledger.folder / "asked")
         gate: Gate = OpenGate() if session.rule == "open" else DuelGate()
         territory = Territory(problem.seed_files, problem.editable)
         memory = Memory(problem, territory, kinds)
@@ -106,6 +117,9 @@ def play(
             session=None if new else session.measured(),
             exchange=exchange,
             landing=landing,
+            settled=broker.settle,
+            a_case=broker.most_of_a_case() if problem.allowance is not None else None,
+            owed_cases=0 if problem.claim == "artifact" else 2 * problem.sealed_cases,
             clock=clock,
             listeners=[*listeners, *([exchange] if exchange is not None else [])],
             stop=stop,

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,7 @@ from typing import Literal
 from evolve.budget import Budget, Clock
 from evolve.history import evaluation_record
 from evolve.memory.loading import Loaded
+from evolve.models.broker import asked_file, asked_record
 from evolve.operators.territory import Territory
 from evolve.types import SCHEMA, CaseKey, Evaluation, Event, Executor, Job, Json, Proposal, Variant
 from fitness.check import require_scores
@@ -42,6 +43,7 @@ class Session:
     rooms: Callable[[], Mapping[str, Json]]  # bytes of a prompt, by model; likewise
     clock: Clock
     loaded: Loaded | None = None  # lessons of another run
+    agents: tuple[str, ...] = ()  # of other runs, which edit this one's programs
 
     @property
     def search_cases(self) -> tuple[CaseKey, ...]:
@@ -99,7 +101,7 @@ def inspect_seed(session: Session, stop: Callable[[], str | None]) -> Inspected 
     one evaluates the seed anew. Raises BadInput where nothing can start from it.
     """
     problem, executor, cases = session.problem, session.executor, session.search_cases
-    whole = Job(problem.seed_files, cases, keep_answers=problem.claim == "artifact")
+    whole = Job(problem.seed_files, cases, keep_answers=problem.claim == "artifact", first=True)
     jobs = [whole, *[Job(problem.seed_files, cases[:1])] * REPEATS]
     futures = [executor.submit(job) for job in jobs]
     while wait(futures, timeout=0.2).not_done:
@@ -109,7 +111,9 @@ def inspect_seed(session: Session, stop: Callable[[], str | None]) -> Inspected 
     require_scores(problem, evaluation)
     scores = {repeat.scores for repeat in repeats}
     seconds = sum(evaluation.seconds) / len(evaluation.seconds)
-    return Inspected(evaluation, len(scores) == 1 and problem.resource is None, seconds)
+    evaluation = replace(evaluation, asked=sum((each.asked for each in repeats), evaluation.asked))
+    repeatable = len(scores) == 1 and problem.resource is None
+    return Inspected(evaluation, repeatable, seconds)
 
 
 def begin(
@@ -140,7 +144,7 @@ def begin(
                 session.seed,
                 session.rule,
                 head,
-                [session.loaded.head] if session.loaded else [],
+                [*([session.loaded.head] if session.loaded else []), *session.agents],
             ),
             {**origin, **_measured(session, inspected), "elapsed": session.clock()},
             files={f"problem/{name}": data for name, data in session.problem.documents.items()},
@@ -204,15 +208,19 @@ def _seed_trial(ledger: GitLedger, session: Session, inspected: Inspected) -> No
         "verdict": "evaluated",
     }
     answers = inspected.evaluation.answers
-    files = {"answer": answers[0]} if answers and answers[0] is not None else None
+    files = {"answer": answers[0]} if answers and answers[0] is not None else {}
+    asked: dict[str, Json] = {}
+    if said := inspected.evaluation.asked:
+        asked["asked"] = asked_record(said)
+        files["asked.jsonl"] = asked_file(said)
     weighed = weighs(reading_of(problem)[0], inspected.repeatable)
     sized = {"size": program_size(problem.seed_files)} if weighed else {}
     ledger.append(
         "trial",
         decision,
-        {**evaluation_record(inspected.evaluation), **sized, "elapsed": session.clock()},
+        {**evaluation_record(inspected.evaluation), **asked, **sized, "elapsed": session.clock()},
         variant=variant,
-        files=files,
+        files=files or None,
     )
 
 

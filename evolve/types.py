@@ -116,6 +116,20 @@ class Limits:
     memory_bytes: int = 1 << 30
     output_bytes: int = 1 << 20  # the encoded answer
     calls: int = 0  # requests to handlers outside; 0: none
+    waiting_seconds: float = (
+        0.0  # for handlers outside, on top of `seconds`; beyond, it is the program's time
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What a program may ask of language models while it has one case; kept outside the program."""
+
+    calls: int = 8
+    tokens: int = 32_000  # of prompts and replies
+    usd: float | None = None  # None: what so many tokens cost
+    seconds: float = 120.0  # that it may wait for replies
+    models: tuple[str, ...] = ("*",)  # globs over the names of the run's models
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +162,17 @@ class Build:
     command: tuple[str, ...]  # in the folder of the files
     seconds: float = 60.0  # wall clock
     memory_bytes: int = 1 << 30  # a process
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """What an agent is sent to do, instead of cases; its answer is what it made."""
+
+    entry: str  # of the job's files
+    harness: bytes
+    case: Json
+    limits: Limits
+    allowance: Allowance
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +254,7 @@ class Evaluation:
     rival: Evaluation | None = None  # of the job's second program, if it had one
     survived: tuple[str, ...] = ()  # what the machinery failed with, before another worker did it
     busy: float = 0.0  # seconds that a worker had with all of it, machinery included; 0: not measured
+    asked: tuple[Exchange, ...] = ()  # what its programs asked of language models, as long as no event has it
 
     @property
     def failed(self) -> bool:
@@ -263,6 +289,8 @@ class Job:
     # a second program, in turn with the first on each case: what it uses is compared
     rival: Files | None = None
     alone: bool = False  # in a sandbox that has run, and will run, nothing but its programs
+    first: bool = False  # of a new program: with the checks that the problem has for those
+    errand: Errand | None = None  # what its program does instead of the cases, which only name the job
 
 
 class Fitness(Protocol):
@@ -283,6 +311,29 @@ class Fitness(Protocol):
 
     def close(self) -> None:
         """Free what it holds. Idempotent."""
+        ...
+
+
+class Hearing(Protocol):
+    """What the programs of one job ask of language models, and are told."""
+
+    def ask(self, position: int, request: Json) -> Json:
+        """Answer one request of the program that has the case at `position`; refusals are answers, too.
+
+        Raises ModelError where no model will answer, or the run's budget has no room: no program's fault.
+        """
+        ...
+
+    def close(self) -> tuple[Exchange, ...]:
+        """Everything that was said. Idempotent."""
+        ...
+
+
+class Broker(Protocol):
+    """Brings programs that have neither network nor key to language models, within their allowance."""
+
+    def open(self, job: Job) -> Hearing:
+        """Begin to listen to the programs of a job."""
         ...
 
 
@@ -373,6 +424,14 @@ class Question:
 Conversation = Generator[Question | Proposal, Exchange | Failure | None, Proposal]
 
 
+@dataclass(frozen=True, slots=True)
+class Mission:
+    """What an operator sends an agent to do: a job with an errand, and how its answer is read."""
+
+    job: Callable[[], Job]
+    read: Callable[[Evaluation], Proposal]
+
+
 def arm(operator: str, model: str | None) -> str:
     """Who makes children: an operator, or one with a model."""
     return operator if model is None else f"{operator}@{model}"
@@ -439,13 +498,22 @@ class Operator(Protocol):
         """The length of its longest prompt; 0: it asks no language model."""
         ...
 
-    def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal | Conversation:
-        """Make one child; by a conversation, if and only if `prompt_bytes` is not 0."""
+    def propose(
+        self, parents: Sequence[Parent], rng: np.random.Generator
+    ) -> Proposal | Conversation | Mission:
+        """Make one child; by a conversation or a mission, if and only if `prompt_bytes` is not 0."""
         ...
 
     def tell(self, trial: Trial) -> None:
         """Learn from any finished trial, its own or another operator's."""
         ...
+
+
+@runtime_checkable
+class Sends(Protocol):
+    """An operator that sends agents: it gives missions, and what they ask is their own affair."""
+
+    sends: bool
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ import importlib.util
 import math
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -19,22 +20,31 @@ import numpy as np
 
 from evolve.types import (
     BadInput,
+    Broker,
     CaseKey,
+    Errand,
     Evaluation,
     EvaluatorError,
+    EvolveError,
+    Exchange,
     Failure,
     Files,
+    Handler,
+    Hearing,
     Job,
     Json,
     Outcome,
+    Program,
     Sandbox,
 )
-from fitness.problem import Problem, Resource
+from fitness.problem import Exam, Problem, Resource
 from sandbox import values
 
 LONG_SECONDS = 30.0  # a case; where it may take more, the start of a sandbox for each job costs nothing
 FEEDBACK_CHARACTERS = 1000
 FAILURES_SHOWN = 3
+COMPLETE = "complete"  # the call that asks a model
+CHECKS = 16  # a new program has at the most
 TIMEOUTS = 3  # in a row, of one program: then the rest is not tried
 
 
@@ -44,8 +54,8 @@ class ProblemFitness:
     Raises BadInput where evaluate.py cannot be used.
     """
 
-    def __init__(self, problem: Problem, sandbox: Sandbox) -> None:
-        self._problem = problem
+    def __init__(self, problem: Problem, sandbox: Sandbox, broker: Broker | None = None) -> None:
+        self._problem, self._broker = problem, broker
         self._rules = _Rules.of(problem)
         self._sandbox = sandbox
         self._search: dict[CaseKey, tuple[Json, Json]] = {}  # asked for with every job; others are drawn once
@@ -57,26 +67,75 @@ class ProblemFitness:
 
     def evaluate(self, job: Job) -> Evaluation:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
+        hearing: Hearing = NOBODY if self._broker is None else self._broker.open(job)
+        try:
+            evaluation = self._evaluated(job, hearing)
+        finally:
+            asked = hearing.close()
+        return replace(evaluation, asked=asked) if asked else evaluation
+
+    def _evaluated(self, job: Job, hearing: Hearing) -> Evaluation:
+        if job.errand is not None:
+            return self._sent(job.files, job.errand, hearing)
         alone = job.alone or self._problem.limits.seconds > LONG_SECONDS
         with self._sandbox.apart((job.files, job.rival)) if alone else nullcontext():
-            return self._in_turn(job) if self._problem.resource is not None else self._at_once(job)
+            if self._problem.resource is not None:
+                return self._in_turn(job)
+            if job.first and (failure := self._first_checks(job.files, hearing)) is not None:
+                judged = [self._failed(failure)] * len(job.cases)
+                return self._evaluation(judged, [Outcome(None, failure)] * len(job.cases), False)
+            return self._at_once(job, hearing)
 
-    def _at_once(self, job: Job) -> Evaluation:
+    def _at_once(self, job: Job, hearing: Hearing) -> Evaluation:
         """All cases in one job of the sandbox."""
-        problem = self._problem
         made = [self._case(key) for key in job.cases]
-        cases, visible = [case for case, _ in made], [shown for _, shown in made]
-        calls = _Calls(self._rules, cases) if self._rules.handlers else None
-        program = problem.program(job.files)
-        outcomes = self._sandbox.run(program, visible, problem.limits, calls.handle if calls else None)
-        judged = [
-            self._judged(case, outcome, calls, position)
-            for position, (case, outcome) in enumerate(zip(cases, outcomes, strict=True))
-        ]
+        judged, outcomes = self._run(job.files, made, hearing)
         evaluation = self._evaluation(judged, outcomes, job.keep_answers)
         if any(evaluation.failures):
             return evaluation
         return replace(evaluation, fingerprint=_fingerprint(outcomes))
+
+    def _run(
+        self, files: Files, made: Sequence[tuple[Json, Json]], hearing: Hearing, first: int = 0
+    ) -> tuple[list[_Judged], list[Outcome]]:
+        """Run and judge cases, each whole and as the program sees it; `first`: position of the first."""
+        problem = self._problem
+        cases, visible = [case for case, _ in made], [shown for _, shown in made]
+        calls = _Calls(self._rules, cases) if self._rules.handlers else None
+        call = calls.handle if calls else None
+        heard = _Heard(hearing, first, call) if problem.allowance is not None else None
+        call = heard.handle if heard is not None else call
+        outcomes = self._sandbox.run(problem.program(files), visible, problem.limits, call)
+        judged = [
+            self._judged(case, outcome, calls, position, heard)
+            for position, (case, outcome) in enumerate(zip(cases, outcomes, strict=True))
+        ]
+        return judged, outcomes
+
+    def _first_checks(self, files: Files, hearing: Hearing) -> Failure | None:
+        """Why a new program is not worth the search cases: the first check that it does not pass."""
+        if self._rules.checks is None:
+            return None
+        for number, check in enumerate(_trusted("checks", self._rules.checks)):
+            shown = self._rules.shown(check["case"])
+            for again in range(check.get("tries", 1)):
+                position = -1 - number - CHECKS * again
+                judged, _ = self._run(files, [(check["case"], shown)], hearing, position)
+                if judged[0].failure is None and judged[0].score != self._problem.worst:
+                    break
+            else:
+                why = judged[0].failure.detail if judged[0].failure else judged[0].feedback or "it failed"
+                return Failure("refused", f"check {check['name']}: {why}")
+        return None
+
+    def _sent(self, files: Files, errand: Errand, hearing: Hearing) -> Evaluation:
+        """Run an agent that edits what it is given; nothing is judged here."""
+        program = Program(files, errand.entry, errand.harness)
+        limits = replace(errand.limits, waiting_seconds=errand.allowance.seconds)
+        with self._sandbox.apart():
+            (outcome,) = self._sandbox.run(program, [errand.case], limits, _Heard(hearing, 0, None).handle)
+        worst = self._problem.worst
+        return Evaluation((worst,), (outcome.failure,), (outcome.seconds,), answers=(outcome.answer,))
 
     def _in_turn(self, job: Job) -> Evaluation:
         """Each run a job of the sandbox of its own, so that what it uses is known exactly.
@@ -152,7 +211,14 @@ class ProblemFitness:
             self._search[key] = made
         return made
 
-    def _judged(self, case: Json, outcome: Outcome, calls: _Calls | None, position: int) -> _Judged:
+    def _judged(
+        self,
+        case: Json,
+        outcome: Outcome,
+        calls: _Calls | None,
+        position: int,
+        heard: _Heard | None = None,
+    ) -> _Judged:
         if outcome.failure is not None or outcome.answer is None:
             return self._failed(outcome.failure or Failure("crash", "no answer"))
         try:
@@ -160,6 +226,13 @@ class ProblemFitness:
         except ValueError as error:
             return self._failed(Failure("invalid_answer", str(error)))
         state: tuple[Any, ...] = (calls.state(position),) if calls else ()
+        if self._problem.exam is not None:
+            try:
+                state += (self._examined(self._problem.exam, case, answer),)
+            except ValueError as error:
+                return self._failed(Failure("invalid_answer", values.one_line(str(error))))
+        if heard is not None:
+            state += ({**heard.asked(position), "seconds": outcome.seconds},)
         if self._problem.resource is not None:
             state += (_used(outcome, self._problem.resource),)
         try:
@@ -179,8 +252,72 @@ class ProblemFitness:
             )
         return verdict
 
+    def _examined(self, exam: Exam, case: Json, answer: Json) -> list[Json | Failure]:
+        """Run what the program has made, apart from it: its answer or its failure on each case of the exam.
+
+        Raises ValueError where there is nothing to run.
+        """
+        assert self._rules.exam is not None
+        paper = _trusted("exam", self._rules.exam, case, answer)
+        files = {name: text.encode(errors="replace") for name, text in paper["files"].items()}
+        asked = list(paper["cases"])
+        if len(asked) > exam.cases:
+            raise EvaluatorError(f"evaluate.py: exam returned {len(asked)} cases, more than {exam.cases}")
+        if not asked:
+            return []
+        program = Program(files, paper["entry"], self._problem.documents.get("exam.py"))
+        outcomes = self._sandbox.run(program, asked, exam.limits)
+        return [_read_exam(outcome, exam.limits.output_bytes) for outcome in outcomes]
+
     def _failed(self, failure: Failure) -> _Judged:
         return _Judged(self._problem.worst, failure)
+
+
+def _read_exam(outcome: Outcome, most_bytes: int) -> Json | Failure:
+    if outcome.failure is not None or outcome.answer is None:
+        return outcome.failure or Failure("crash", "no answer")
+    try:
+        return values.decode(outcome.answer, most_bytes)
+    except ValueError as error:
+        return Failure("invalid_answer", str(error))
+
+
+class _Nobody:
+    """Hears programs where there is no model."""
+
+    def ask(self, position: int, request: Json) -> Json:
+        raise BadInput("--model", "at least one, as programs of this problem ask models", "none")
+
+    def close(self) -> tuple[Exchange, ...]:
+        return ()
+
+
+NOBODY = _Nobody()
+
+
+class _Heard:
+    """The calls of a program that may ask models: `complete` goes to them, all else to evaluate.py."""
+
+    def __init__(self, hearing: Hearing, first: int, others: Handler | None) -> None:
+        self._hearing, self._first, self._others = hearing, first, others
+        self._asked: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
+
+    def asked(self, position: int) -> dict[str, Json]:
+        """How many replies a case had, and of how many tokens with their prompts."""
+        calls, tokens = self._asked[position]
+        return {"calls": calls, "tokens": tokens}
+
+    def handle(self, position: int, name: str, arguments: Json) -> Json:
+        """Answer one call of the program."""
+        if name == COMPLETE:
+            told = self._hearing.ask(self._first + position, arguments)
+            if (usage := told.get("usage")) is not None:
+                self._asked[position][0] += 1
+                self._asked[position][1] += usage["prompt_tokens"] + usage["reply_tokens"]
+            return told
+        if self._others is None:
+            raise ValueError(f"no call is named {name!r}")
+        return self._others(position, name, arguments)
 
 
 def picture(problem: Problem, key: CaseKey, answer: bytes) -> str | None:
@@ -207,6 +344,8 @@ class _Rules:
     score: Callable[..., Any]
     picture: Callable[[Json, Any], str] | None
     handlers: Callable[[Json], tuple[Mapping[str, Callable[[Json], Json]], Any]] | None
+    exam: Callable[[Json, Json], Mapping[str, Any]] | None  # what to run of an answer, before it is scored
+    checks: Callable[[], Sequence[Mapping[str, Any]]] | None  # what a new program must pass
 
     @classmethod
     def of(cls, problem: Problem) -> _Rules:
@@ -224,6 +363,8 @@ class _Rules:
         sys.modules[name] = module  # dataclasses look their module up
         try:
             spec.loader.exec_module(module)
+        except BadInput:
+            raise  # it says what it misses
         except ModuleNotFoundError as error:
             expected = f"{error.name} installed and named under packages in problem.toml"
             raise BadInput("evaluate.py", expected, str(error)) from error
@@ -238,17 +379,26 @@ class _Rules:
         handlers = getattr(module, "handlers", None)
         if handlers is not None and problem.limits.calls == 0:
             raise BadInput("problem.toml: limits.calls", "at least 1, as evaluate.py has handlers", "0")
-        return cls(module.case, visible, module.score, picture, handlers)
+        exam, checks = getattr(module, "exam", None), getattr(module, "checks", None)
+        if (exam is None) != (problem.exam is None):
+            expected = "both a table [exam] in problem.toml and a function exam in evaluate.py"
+            raise BadInput("evaluate.py", expected, "one of them")
+        return cls(module.case, visible, module.score, picture, handlers, exam, checks)
 
     def make_case(self, key: CaseKey) -> tuple[Json, Json]:
         """The case, and what of it the program sees, plain values. Raises EvaluatorError."""
         try:
             case = _trusted("case", self.case, key.split, key.seed)
-            visible = case if self.visible is None else _trusted("visible", self.visible, case)
-            values.encode(visible)  # before a sandbox chokes on it
+            visible = self.shown(case)
         except ValueError as error:
             raise EvaluatorError(f"evaluate.py: case({key.split!r}, {key.seed}): {error}") from error
         return case, visible
+
+    def shown(self, case: Json) -> Json:
+        """What of a case the program sees. Raises ValueError where that cannot cross."""
+        visible = case if self.visible is None else _trusted("visible", self.visible, case)
+        values.encode(visible)  # before a sandbox chokes on it
+        return visible
 
 
 class _Source(importlib.abc.SourceLoader):
@@ -268,7 +418,7 @@ def _trusted(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call evaluate.py: its ValueError is meant for the program, any other exception is its own fault."""
     try:
         return function(*arguments)
-    except ValueError:
+    except (ValueError, EvolveError):
         raise
     except Exception as error:
         raise EvaluatorError(f"evaluate.py: {name} raised {type(error).__name__}: {error}") from error

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 
-from evolve.types import EvolveError, Json, Walls
+from evolve.types import Broker, EvolveError, Json, Walls
 from fitness import wire
 from fitness.evaluation import ProblemFitness
 from fitness.problem import Problem
@@ -28,7 +28,7 @@ def main() -> None:
     _end_with_parent()
     channel = socket.socket(fileno=int(sys.argv[1]))
     try:
-        fitness = _open(wire.receive(channel))
+        fitness = _open(wire.receive(channel), wire.Asking(channel))
     except EvolveError as error:
         wire.send(channel, wire.pack_error(error))
         return
@@ -47,28 +47,33 @@ def main() -> None:
         fitness.close()
 
 
-def _open(setup: Json) -> ProblemFitness:
+def _open(setup: Json, broker: Broker) -> ProblemFitness:
     problem = wire.unpack_problem(setup["problem"])
     os.chdir(problem.folder)  # where evaluate.py finds files of its own
     if setup["core"] is not None:
         os.sched_setaffinity(0, {setup["core"]})  # a process sandbox inherits it
-    sandbox = open_sandbox(Walls(**setup["walls"]), _needs(problem, setup["core"]))
+    sandbox = open_sandbox(Walls(**setup["walls"]), _needs(problem, setup["core"], setup["broker"]))
     try:
-        return ProblemFitness(problem, sandbox)
+        return ProblemFitness(problem, sandbox, broker if setup["broker"] else None)
     except EvolveError:
         sandbox.close()
         raise
 
 
-def _needs(problem: Problem, core: int | None) -> Setup:
+def _needs(problem: Problem, core: int | None, agents: bool) -> Setup:
     first = [words[0] for words in (problem.build, problem.command) if words]
     return Setup(
         problem.packages,
-        max(problem.limits.memory_bytes, problem.build_memory_bytes if problem.build else 0),
+        max(
+            problem.limits.memory_bytes,
+            problem.build_memory_bytes if problem.build else 0,
+            problem.exam.limits.memory_bytes if problem.exam else 0,
+        ),
         core=core,
         image=problem.image,
         processes=problem.processes,
         native=bool(problem.command),
+        files=agents,
         commands=tuple(name for name in first if "/" not in name),
     )
 

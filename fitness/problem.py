@@ -6,19 +6,31 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from evolve.types import BadInput, Build, Claim, Files, Limits, Program, Resources
+from evolve.types import Allowance, BadInput, Build, Claim, Files, Limits, Program, Resources
 from fitness.constraints import Constraint
 from fitness.nearest import one_of
 from fitness.presets import PRESETS, PresetName
 
+if TYPE_CHECKING:
+    from fitness.tables import Table
+
 GALLERY = Path(__file__).resolve().parent.parent / "seeds"  # installs beside this package
+REFUSALS = 32  # calls of a case that may be refused in band before they end it
 Pair = tuple[float, float]
 Resource = Literal["cpu", "wall", "memory"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """How what a program has made is run in turn, to be judged: a sandbox job of its own."""
+
+    limits: Limits  # of one of its cases
+    cases: int  # at the most
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,8 @@ class Problem:
     processes: bool  # a Python program may start processes
     limits: Limits
     resources: Resources  # of a worker, on a cluster
+    allowance: Allowance | None  # what it may ask of language models; None: nothing
+    exam: Exam | None  # None: answers are judged as they are
     constraints: tuple[Constraint, ...]  # what a better program must not lose
     search_cases: int
     sealed_cases: int
@@ -123,8 +137,10 @@ def load(problem: str | Path) -> Problem:
         build_memory_bytes=table.limits.build_memory_bytes,
         image=table.program.image,
         processes=table.program.processes,
-        limits=Limits(**table.limits.model_dump(exclude={"build_seconds", "build_memory_bytes"})),
+        limits=_limits(table),
         resources=Resources(**table.resources.model_dump()),
+        allowance=Allowance(**table.models.model_dump()) if table.models else None,
+        exam=_exam(table),
         constraints=tuple(
             Constraint(
                 each.metric,
@@ -147,6 +163,21 @@ def load(problem: str | Path) -> Problem:
         documents={name: data for name, data in documents.items() if not name.startswith("program/")},
         statement=text("statement.md", documents["statement.md"]),
     )
+
+
+def _limits(table: Table) -> Limits:
+    """Of a case; where models may be asked, these calls come on top."""
+    limits = Limits(**table.limits.model_dump(exclude={"build_seconds", "build_memory_bytes"}))
+    if table.models is None:
+        return limits
+    calls = limits.calls + table.models.calls + REFUSALS
+    return replace(limits, calls=calls, waiting_seconds=table.models.seconds)
+
+
+def _exam(table: Table) -> Exam | None:
+    if table.exam is None:
+        return None
+    return Exam(Limits(**table.exam.model_dump(exclude={"cases"})), table.exam.cases)
 
 
 def gallery() -> list[tuple[str, str, Path]]:

@@ -6,12 +6,13 @@ import math
 import re
 import tomllib
 from collections.abc import Sequence
+from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from evolve.types import BadInput, Build, Claim, Limits, Resources
+from evolve.types import Allowance, BadInput, Build, Claim, Limits, Resources
 from fitness.nearest import one_of
 from fitness.presets import PresetName
 from fitness.problem import Resource
@@ -27,6 +28,7 @@ class _Strict(BaseModel):
 
 # TOML has arrays only; tuples are what frozen data holds.
 _DEFAULT, _DEFAULT_BUILD, _DEFAULT_RESOURCES = Limits(), Build(()), Resources()
+_DEFAULT_ASKED = Allowance()
 _Pair: Any = Field(default=None, strict=False, min_length=2, max_length=2)
 _Command: Any = Field(default=(), strict=False, min_length=1)
 
@@ -54,6 +56,21 @@ class _Resources(_Strict):
     memory_bytes: int = Field(default=_DEFAULT_RESOURCES.memory_bytes, ge=0)
     custom: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
     labels: dict[str, str] = Field(default_factory=dict)
+
+
+class _Models(_Strict):
+    calls: int = Field(default=_DEFAULT_ASKED.calls, ge=1)
+    tokens: int = Field(default=_DEFAULT_ASKED.tokens, ge=1)
+    usd: float | None = Field(default=_DEFAULT_ASKED.usd, gt=0)
+    seconds: float = Field(default=_DEFAULT_ASKED.seconds, gt=0)
+    models: tuple[str, ...] = Field(default=_DEFAULT_ASKED.models, strict=False, min_length=1)
+
+
+class _Exam(_Strict):
+    cases: int = Field(default=20, ge=1)
+    seconds: float = Field(default=_DEFAULT.seconds, gt=0)
+    memory_bytes: int = Field(default=_DEFAULT.memory_bytes, ge=1 << 24)
+    output_bytes: int = Field(default=_DEFAULT.output_bytes, ge=1)
 
 
 class _Cases(_Strict):
@@ -98,6 +115,8 @@ class Table(_Strict):
     constraints: tuple[_Constraint, ...] = Field(default=(), strict=False)
     cases: _Cases = _Cases()
     gate: _Gate = _Gate()
+    models: _Models | None = None
+    exam: _Exam | None = None
 
 
 def parse(text: str) -> Table:
@@ -143,7 +162,7 @@ def _nearest(keys: Sequence[str]) -> str:
         if key.isdigit():  # one of several tables
             continue
         inner = model.model_fields[key].annotation
-        inner = get_args(inner)[0] if get_origin(inner) is tuple else inner
+        inner = get_args(inner)[0] if get_origin(inner) in (tuple, UnionType) else inner
         assert isinstance(inner, type) and issubclass(inner, BaseModel)
         model = inner
     return one_of(keys[-1], model.model_fields)
@@ -183,6 +202,7 @@ def _check(table: Table) -> None:
         )
     if table.resource is not None:
         _check_resource(table)
+    _check_stages(table)
     if _margin(table) >= _span(table):
         raise BadInput(
             at + "margin", f"less than the greatest difference {_span(table):g}", f"{table.margin:g}"
@@ -223,6 +243,17 @@ def _check_program(table: Table) -> None:
     if table.limits.calls:
         expected = "0 beside program.command: only a Python harness can make calls"
         raise BadInput("problem.toml: limits.calls", expected, str(table.limits.calls))
+
+
+def _check_stages(table: Table) -> None:
+    """Models and exams belong to Python programs whose use of resources is not scored."""
+    for key in ("models", "exam"):
+        if getattr(table, key) is None:
+            continue
+        if table.program.command:
+            raise BadInput(f"problem.toml: {key}", "none beside program.command", "a table")
+        if table.resource is not None:
+            raise BadInput(f"problem.toml: {key}", "none where a resource is scored", "a table")
 
 
 def _check_resource(table: Table) -> None:

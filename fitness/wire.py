@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from evolve.types import (
+    Allowance,
     BadInput,
     CaseKey,
+    Errand,
     Evaluation,
     EvaluatorError,
     EvolveError,
+    Exchange,
     Failure,
     Files,
     Job,
@@ -27,7 +30,7 @@ from evolve.types import (
     SandboxUnavailable,
 )
 from fitness.constraints import Constraint
-from fitness.problem import Problem
+from fitness.problem import Exam, Problem
 
 _ERRORS = {kind.__name__: kind for kind in (BadInput, EvaluatorError, SandboxUnavailable)}
 
@@ -60,6 +63,26 @@ def _exactly(channel: socket.socket, length: int, deadline: float | None) -> byt
     return bytes(data)
 
 
+class Asking:
+    """The evaluator's side of a broker: whoever gave it the job hears the requests and answers each."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+
+    def open(self, job: Job) -> Asking:
+        """One job at a time: nothing is to be said about it."""
+        return self
+
+    def ask(self, position: int, request: Json) -> Json:
+        """Send a request up the channel, wait for what comes back. Raises EOFError if nobody is there."""
+        send(self._channel, {"ask": [position, request]})
+        return receive(self._channel)["told"]
+
+    def close(self) -> tuple[Exchange, ...]:
+        """What was said is known outside."""
+        return ()
+
+
 def pack_problem(problem: Problem) -> Json:
     """A problem as JSON with all its files: an evaluator judges by what was loaded, whatever is there now."""
     return {
@@ -67,6 +90,8 @@ def pack_problem(problem: Problem) -> Json:
         "folder": str(problem.folder),
         "limits": asdict(problem.limits),
         "resources": asdict(problem.resources),
+        "allowance": problem.allowance and asdict(problem.allowance),
+        "exam": problem.exam and asdict(problem.exam),
         "constraints": [each.as_json() for each in problem.constraints],
         "seed_files": _texts(problem.seed_files),
         "documents": _texts(problem.documents),
@@ -80,6 +105,9 @@ def unpack_problem(packed: Json) -> Problem:
     }
     plain |= {"folder": Path(packed["folder"]), "limits": Limits(**packed["limits"])}
     plain |= {"resources": Resources(**packed["resources"])}
+    plain |= {"allowance": packed["allowance"] and _allowance(packed["allowance"])}
+    if packed["exam"] is not None:
+        plain |= {"exam": Exam(Limits(**packed["exam"]["limits"]), packed["exam"]["cases"])}
     plain |= {"constraints": tuple(Constraint(**each) for each in packed["constraints"])}
     plain |= {name: _files(packed[name]) for name in ("seed_files", "documents")}
     return Problem(**plain)
@@ -93,6 +121,8 @@ def pack_job(job: Job) -> Json:
         "keep_answers": job.keep_answers,
         "rival": None if job.rival is None else _texts(job.rival),
         "alone": job.alone,
+        "first": job.first,
+        "errand": job.errand and {**asdict(job.errand), "harness": _text(job.errand.harness)},
     }
 
 
@@ -104,7 +134,23 @@ def unpack_job(packed: Json) -> Job:
         keep_answers=packed["keep_answers"],
         rival=None if packed["rival"] is None else _files(packed["rival"]),
         alone=packed["alone"],
+        first=packed["first"],
+        errand=packed["errand"] and _errand(packed["errand"]),
     )
+
+
+def _errand(packed: Json) -> Errand:
+    return Errand(
+        packed["entry"],
+        _bytes(packed["harness"]),
+        packed["case"],
+        Limits(**packed["limits"]),
+        _allowance(packed["allowance"]),
+    )
+
+
+def _allowance(packed: Json) -> Allowance:
+    return Allowance(**{**packed, "models": tuple(packed["models"])})
 
 
 def pack_evaluation(evaluation: Evaluation) -> Json:

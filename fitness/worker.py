@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from evolve.types import ANY_WALLS, TURNS, Evaluation, EvaluatorError, Job, Json, SandboxUnavailable, Walls
+from evolve.types import (
+    ANY_WALLS,
+    TURNS,
+    Broker,
+    Evaluation,
+    EvaluatorError,
+    Hearing,
+    Job,
+    Json,
+    SandboxUnavailable,
+    Walls,
+)
 from fitness import wire
+from fitness.evaluation import CHECKS, NOBODY
 from fitness.problem import Problem, load
 from fitness.process import Process
 from sandbox.process import most_seconds
@@ -32,7 +45,9 @@ class Worker:
         slack_seconds: float = 30.0,
         core: int | None = None,
         start: Callable[[Path], Process] = Process,
+        broker: Broker | None = None,
     ) -> None:
+        self._broker = broker  # whom programs reach models by; None: they cannot
         self._problem = problem if isinstance(problem, Problem) else load(problem)
         self._walls, self._slack = walls, slack_seconds
         self._core = core  # that evaluator and programs stay on; None: any
@@ -62,6 +77,16 @@ class Worker:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
         if self._closed:
             raise EvaluatorError("this worker is closed")
+        if self._broker is None:
+            return self._evaluate(job, None)
+        hearing = self._broker.open(job)
+        try:
+            evaluation = self._evaluate(job, hearing)
+        finally:
+            asked = hearing.close()
+        return replace(evaluation, asked=asked)
+
+    def _evaluate(self, job: Job, hearing: Hearing | None) -> Evaluation:
         _ = self.level  # it is ready, started again if need be
         try:
             wire.send(self._process.channel, wire.pack_job(job))
@@ -69,14 +94,36 @@ class Worker:
             raise self._dead("a job") from error
         # no program alone can pass this: whoever does is the machinery
         cases, limits, command = len(job.cases), self._problem.limits, bool(self._problem.command)
+        if job.errand is not None:
+            limits = replace(job.errand.limits, waiting_seconds=job.errand.allowance.seconds)
+        elif job.first:
+            cases += 2 * CHECKS  # some of them are tried again
         seconds = most_seconds(limits, cases, command) + cases * SCORE_SECONDS
+        if self._problem.exam is not None and job.errand is None:
+            seconds += cases * most_seconds(self._problem.exam.limits, self._problem.exam.cases)
         if self._problem.resource is not None:  # each run by itself, and in turn with a rival's
             runs = cases * (1 if job.rival is None else TURNS)
             seconds = runs * (most_seconds(limits, 1, command) + SCORE_SECONDS)
         if self._problem.build:
             seconds += self._problem.build_seconds * (1 if job.rival is None else 2)
         seconds += self._slack
-        return wire.unpack_evaluation(self._receive(seconds, f"a job of {len(job.cases)} cases"))
+        what, deadline = f"a job of {len(job.cases)} cases", time.monotonic() + seconds
+        while "ask" in (reply := self._receive(deadline - time.monotonic(), what)):
+            self._answer(reply["ask"], hearing)
+        return wire.unpack_evaluation(reply)
+
+    def _answer(self, asked: Json, hearing: Hearing | None) -> None:
+        """Hand a program's request to the broker, and what it is told back."""
+        position, request = asked
+        try:
+            told = NOBODY.ask(position, request) if hearing is None else hearing.ask(position, request)
+        except BaseException:
+            self._process.end()  # it waits for an answer that will not come
+            raise
+        try:
+            wire.send(self._process.channel, {"told": told})
+        except OSError as error:
+            raise self._dead("a job") from error
 
     def interrupt(self) -> None:
         """Give up the job that runs, from another thread: its caller gets an EvaluatorError."""
@@ -96,6 +143,7 @@ class Worker:
             "problem": wire.pack_problem(self._problem),
             "walls": asdict(self._walls),
             "core": self._core,
+            "broker": self._broker is not None,
         }
         with contextlib.suppress(OSError):  # it died at once: waiting for its answer tells why
             wire.send(process.channel, setup)

@@ -65,7 +65,11 @@ class Ruleset:
             for each in _top() if path == "/" else [path]:
                 self._allow(each, _READ | _LIST | _EXECUTE)
         for path in write:
-            self._allow(path, every & ~_EXECUTE & ~_IOCTL)
+            self.allow_writes(path)
+
+    def allow_writes(self, path: str) -> None:
+        """Let whoever enters from now on write a path, and all below it while it is there."""
+        self._allow(path, _rights(self.abi) & ~_EXECUTE & ~_IOCTL)
 
     def _allow(self, path: str, rights: int) -> None:
         try:

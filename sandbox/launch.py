@@ -41,6 +41,7 @@ class Setup:
     transport: str | None = None  # into a container: socket or stdio; None: a socket where that crosses
     processes: bool = False  # programs may start processes
     native: bool = False  # programs are files to execute, built inside perhaps
+    files: bool = False  # programs write files in their own directory, at every level
     commands: tuple[str, ...] = ()  # of the system, that a native program is built or run with
 
 
@@ -275,6 +276,7 @@ def start_bare(setup: Setup, walls: bool) -> Server:
             native=setup.native,
             execute=tools,
             build_write=(jobs,) if setup.native else (),
+            files=setup.files,
         )
         return python(settings, str(visible.EXECUTABLE))
 

@@ -45,7 +45,8 @@ def most_seconds(limits: Limits, cases: int, command: bool = False) -> float:
     """
     if command:  # a start each, which is none of the program's doing
         return cases * (limits.seconds + _GRACE_SECONDS)
-    return cases * limits.seconds + min(cases, _STARTS + 1) * _start_seconds(limits)
+    patience = limits.seconds + limits.waiting_seconds
+    return cases * patience + min(cases, _STARTS + 1) * _start_seconds(limits)
 
 
 def _start_seconds(limits: Limits) -> float:
@@ -221,6 +222,7 @@ class _Job:
         self.clean = True
         self._server, self._program, self._limits, self._call = server, program, limits, call
         self._began = 0.0  # of the present case
+        self._waited = 0.0  # for handlers in the present case, and given back
         self._calls = 0
 
     def run(self, cases: Sequence[bytes], first: int) -> None:
@@ -231,7 +233,8 @@ class _Job:
             stack.callback(os.close, words)
             remaining = len(cases) - first
             # the server's own deadline is a backup, if this process hangs
-            seconds = self._limits.seconds * (remaining + 1) + _LOAD_SECONDS + 5
+            patience = self._limits.seconds + self._limits.waiting_seconds
+            seconds = patience * (remaining + 1) + _LOAD_SECONDS + 5
             self._server.send(START.pack(seconds), [theirs.fileno(), words])
             theirs.close()
             self._channel = frames.Channel(ours)
@@ -294,7 +297,7 @@ class _Job:
 
     def _case(self, position: int, case: bytes) -> Outcome:
         token = os.urandom(frames.TOKEN_BYTES)
-        self._calls = 0
+        self._calls, self._waited = 0, 0.0
         self._began = time.monotonic()
         self._channel.deadline = self._began + self._limits.seconds
         self._send(frames.CASE, token + case)
@@ -321,7 +324,9 @@ class _Job:
             if not (isinstance(request, list) and len(request) == 2 and isinstance(request[0], str)):
                 raise ValueError("a call is its name, a string, and its argument")
             name, argument = request
+            began = time.monotonic()
             result = self._call(position, name, argument)
+            self._wait(time.monotonic() - began)
         except ValueError as error:
             raise _Broken(Failure("invalid_answer", values.one_line(f"call {name}: {error}"))) from None
         try:
@@ -329,6 +334,13 @@ class _Job:
         except ValueError as error:
             raise EvaluatorError(f"the result of the handler {name!r} cannot cross: {error}") from None
         self._send(frames.RESULT, encoded)
+
+    def _wait(self, seconds: float) -> None:
+        """Give the program the time that it waited for a handler, as far as it may wait."""
+        given = min(seconds, self._limits.waiting_seconds - self._waited)
+        self._waited += given
+        if self._channel.deadline is not None:
+            self._channel.deadline += given
 
     def _failure(self, body: bytes, token: bytes) -> Failure:
         """The child's own word for what went wrong, if it has the right form."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from evolve import operators
 from evolve.models.scripted import Scripted
 from evolve.operators.territory import Territory, compile_error
-from evolve.types import BadInput, Operator, Parent, Trial, Variant
+from evolve.types import BadInput, Limits, Operator, Parent, Trial, Variant
 
 NAMES = sorted(operators.KNOWN)
 
@@ -119,6 +119,7 @@ NUMBERS = "LIMIT = {0}\ndef f(x, y):\n    z = x * {0} + y\n    if z > {0}:\n    
 class Problem:
     statement = "Make it better."
     sign = -1
+    entry, harness, limits, allowance = "", None, Limits(), None  # its programs are no agents
 
     def __init__(self, files, editable=("*",)):
         self.seed_files, self.editable, self.documents = files, editable, {}

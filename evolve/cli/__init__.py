@@ -242,6 +242,118 @@ def merge(
     body(run, other, most)
 
 
+@app.command("self", rich_help_panel=_EVOLVING)
+def self_(
+    to: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Where the run is kept; default runs/scaffold-SEED.")
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="One set for all draws: drills, codeio, humaneval or a file.py."),
+    ] = None,
+    agent: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Another seed: a folder with agent.py.")
+    ] = None,
+    frozen_improver: Annotated[
+        bool, typer.Option("--frozen-improver", help="Control: the seed makes every edit.")
+    ] = False,
+    random_edits: Annotated[
+        bool, typer.Option("--random-edits", help="Control: edits by syntax and numbers, no model.")
+    ] = False,
+    best_of_n: Annotated[
+        bool, typer.Option("--best-of-n", help="Control: every child is the seed's.")
+    ] = False,
+    clones: Annotated[
+        bool, typer.Option("--clones", help="Control (A/A): children that differ in nothing.")
+    ] = False,
+    utility: Annotated[
+        bool, typer.Option("--utility", help="Score as SICA does: half success, half cost and time.")
+    ] = False,
+    trials: Annotated[int | None, typer.Option(metavar="N", help="Budget: attempts after the seed.")] = None,
+    seconds: Annotated[float | None, typer.Option(metavar="S", help="Budget: wall clock.")] = None,
+    usd: Annotated[
+        float | None, typer.Option(metavar="U", help="Budget: dollars paid to language models.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option(metavar="T", help="Budget: tokens of language models, prompts and replies.")
+    ] = None,
+    calls: Annotated[int | None, typer.Option(metavar="C", help="Budget: calls of language models.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="W", help="Processes that evaluate; default one a core.")
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="K", help="Of every random choice.")] = 0,
+    model: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A language model, as for `evolve run`.")
+    ] = None,
+    sandbox: Sandbox = "auto",
+    runtime: Runtime = None,
+    fork: Annotated[bool, typer.Option("--fork", help="Start anew where the old run cannot go on.")] = False,
+    trust: Trust = False,
+    json: AsJson = False,
+) -> int:
+    """Evolve the agent that edits programs, by its own edits.
+
+    What is promoted makes the edits of later runs: `evolve run PROBLEM --operators scaffold`.
+    """
+    budgets = {"trials": trials, "seconds": seconds, "usd": usd, "tokens": tokens, "calls": calls}
+    for name, value in {**budgets, "workers": workers}.items():
+        _above_zero(f"--{name}", value)
+    walls = _walls(sandbox, trust, runtime)
+    arms = {
+        "frozen-improver": frozen_improver,
+        "random-edits": random_edits,
+        "best-of-n": best_of_n,
+        "clones": clones,
+    }
+    from evolve.cli.selfing import evolve_self
+    from evolve.run import RunOptions
+
+    options = RunOptions(
+        problem="scaffold",
+        to=to,
+        trials=trials,
+        seconds=seconds,
+        usd=usd,
+        tokens=tokens,
+        calls=calls,
+        workers=workers,
+        seed=seed,
+        models=tuple(model or ()),
+        walls=walls,
+        fork=fork,
+    )
+    chosen = [name for name, wanted in arms.items() if wanted]
+    result = evolve_self(options, chosen, tasks, agent, utility, as_json=json)
+    return _STOPPED_BY.get(result["stopped_by"], 0)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def compare(
+    runs: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help="Runs of one problem.", show_default=False)
+    ],
+    json: AsJson = False,
+) -> None:
+    """Runs side by side: what each promoted, confirmed and cost, and when that is paid back."""
+    from evolve.cli.comparing import compare as body
+
+    body(runs, json)
+
+
+@app.command(rich_help_panel=_LOOKING)
+def agents(
+    use: Annotated[
+        str | None, typer.Option(metavar="ID", help="Put this one in use; 'seed': the gallery's.")
+    ] = None,
+    revert: Annotated[bool, typer.Option("--revert", help="Put back whoever was before.")] = False,
+    json: AsJson = False,
+) -> None:
+    """The promoted agents of `evolve self`, and which one makes edits for --operators scaffold."""
+    from evolve.cli.selfing import show_agents
+
+    show_agents(use, revert, json)
+
+
 @app.command(rich_help_panel=_LOOKING)
 def show(
     run: Run,

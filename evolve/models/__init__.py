@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 from evolve.types import Exchange, ModelError
 
+NOT_SENT = "not sent"  # how the error of a prompt begins that does not fit
+
 
 class Price(NamedTuple):
     """Dollars for a million tokens."""
@@ -34,6 +36,15 @@ class Amount(NamedTuple):
         """Both together."""
         return Amount(self.usd + other.usd, self.tokens + other.tokens, self.calls + other.calls)
 
+    def minus(self, other: Amount) -> Amount:
+        """What is left without the other, nowhere less than nothing."""
+        usd, tokens, calls = (max(0, one - less) for one, less in zip(self, other, strict=True))
+        return Amount(usd, int(tokens), int(calls))
+
+    def times(self, count: int) -> Amount:
+        """So many of it."""
+        return Amount(count * self.usd, count * self.tokens, count * self.calls)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -53,7 +64,7 @@ class Settings:
 def does_not_fit(tokens: str, settings: Settings, context_tokens: int) -> str:
     """Why a prompt of so many tokens is not sent."""
     reply = f"{settings.reply_tokens:,} for its reply"
-    return f"not sent: a prompt of {tokens} tokens and {reply} do not fit a context of {context_tokens:,}"
+    return f"{NOT_SENT}: a prompt of {tokens} tokens and {reply} do not fit a context of {context_tokens:,}"
 
 
 class NoReply(ModelError):

@@ -125,7 +125,7 @@ class Desk:
         at_once: Mapping[str, int] | None = None,
     ) -> None:
         self._models = {model.name: model for model in models}
-        self._purse = purse or Purse()
+        self.purse = self._purse = purse or Purse()
         self._at_once = at_once or {}  # calls in flight, where they say so
         self._calls: Calls | None = None
         self._said: Counter[int] = Counter()  # exchanges that events have, of the trials under way
@@ -137,6 +137,15 @@ class Desk:
     def models(self) -> Collection[str]:
         """Their names."""
         return self._models
+
+    def model(self, name: str) -> Model:
+        """One of them."""
+        return self._models[name]
+
+    def lacks(self, amount: Amount) -> str | None:
+        """Name of the limit that leaves no room for this, whichever model is asked; None: there is room."""
+        lacking = [self.purse.lacks(name, amount) for name in self._models]
+        return lacking[0] if lacking and all(lacking) else None
 
     @property
     def prices(self) -> dict[str, Price | None]:

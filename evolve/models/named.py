@@ -15,6 +15,7 @@ from evolve.finding import find
 from evolve.models import Model, Price, Settings, chat, gguf
 from evolve.models.chat import Chat
 from evolve.models.desk import Desk
+from evolve.models.effects import KnownEffects
 from evolve.models.gguf import Gguf
 from evolve.models.litellm import LiteLLM
 from evolve.models.purse import Limits, Purse
@@ -24,6 +25,7 @@ from evolve.types import BadInput, Json
 from fitness.nearest import one_of
 
 MOST_AT_ONCE = 1024
+EFFECTS = "known-effects"  # for the machinery of `evolve self`, see evolve/models/effects.py
 REPLAY = "replay:"  # and a run: its replies
 
 
@@ -100,6 +102,8 @@ def _servers(asked: Iterable[Named]) -> dict[str, Server]:
 
 
 def _model(asked: Named, frozen: Mapping[str, float] | None, servers: Mapping[str, Server]) -> Model:
+    if asked.name == EFFECTS or asked.name == EFFECTS + ":useless":
+        return KnownEffects(asked.name, useless=asked.name != EFFECTS)
     if asked.name in servers:
         return Gguf(asked.name, asked.settings, servers[asked.name])
     if asked.name.startswith(REPLAY):

@@ -51,15 +51,25 @@ class Purse:
     def __init__(self, whole: Limits = NO_LIMITS, own: Mapping[str, Limits] | None = None) -> None:
         self._whole, self._own = whole, own or {}
         self._spent: defaultdict[str, Amount] = defaultdict(Amount)  # by model, as the run's events say
+        self._owed: defaultdict[str, Amount] = defaultdict(Amount)  # asked by programs, and in no event yet
         self._tickets: set[Ticket] = set()
         self._lock = Lock()
 
     def tell(self, event: Event) -> None:
         """Fold one event: what the exchanges in it used."""
-        for row in event.measured.get("exchanges", ()):
-            used = Amount(row["usd"], row["prompt_tokens"] + row["reply_tokens"], 1)
+        said = [(row, 1, "case" in row.get("parameters", {})) for row in event.measured.get("exchanges", ())]
+        said += [(row, row["calls"], True) for row in event.measured.get("asked", ())]
+        for row, calls, by_program in said:
+            used = Amount(row["usd"], row["prompt_tokens"] + row["reply_tokens"], calls)
             with self._lock:
                 self._spent[row["model"]] = self._spent[row["model"]].plus(used)
+                if by_program:
+                    self._owed[row["model"]] = self._owed[row["model"]].minus(used)
+
+    def owe(self, model: str, amount: Amount) -> None:
+        """A program used this, and an event will say so."""
+        with self._lock:
+            self._owed[model] = self._owed[model].plus(amount)
 
     def allow(self, whole: Limits) -> None:
         """Other limits for all together."""
@@ -77,7 +87,7 @@ class Purse:
 
     def _lacks(self, model: str, amount: Amount, own: bool = True) -> str | None:
         others = [(ticket.model, ticket.held.plus(ticket.used)) for ticket in self._tickets]
-        everything = [*self._spent.items(), *others]
+        everything = [*self._spent.items(), *self._owed.items(), *others]
         used = _total(each for _, each in everything).plus(amount)
         if (wrong := self._whole.passed(used)) is not None or not own:
             return wrong
