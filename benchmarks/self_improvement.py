@@ -1,9 +1,9 @@
-"""Does `evolve self` find what helps an agent, and nothing else? The model of known effects knows the answer.
+"""Does `evolve self` find what helps an agent, and nothing else? The model of known effects knows.
 
-    python benchmarks/self_improvement.py --runs 5              # planted improvements: found, share of the ceiling
-    python benchmarks/self_improvement.py --runs 20 --useless   # useless edits alone: how often one is promoted
+    python benchmarks/self_improvement.py --runs 5              # planted edits: are they found?
+    python benchmarks/self_improvement.py --runs 20 --useless   # useless edits: is one promoted?
 
-Agents run in this process, without a sandbox, as their edits are known; loop, gate, git and broker are the real ones.
+Agents run in this process, without a sandbox, as their edits are known; loop, gate, git and broker are real.
 """
 
 from __future__ import annotations
