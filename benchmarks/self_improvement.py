@@ -81,9 +81,7 @@ def main() -> None:
     else:
         good = sum(len(row["found"]) >= 3 for row in rows)  # type: ignore[arg-type]
         near = sum(row["of_ceiling"] >= 0.9 for row in rows)  # type: ignore[operator]
-        print(
-            f"{good} of {len(rows)} runs have 3 of the 4 planted improvements, {near} reach 90 % of the ceiling"
-        )
+        print(f"{good} of {len(rows)} have 3 of the 4 edits, {near} reach 90 % of the ceiling")
 
 
 if __name__ == "__main__":
