@@ -177,7 +177,7 @@ def test_a_kill_while_a_child_that_does_not_load_is_mended(tmp_path: Path) -> No
         }  # fmt: skip
         words = [sys.executable, "-m", "evolve", *command, "--model", model, "--json"]
         process = subprocess.Popen(words, **options)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 400
         while len(server.requests) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
@@ -190,4 +190,38 @@ def test_a_kill_while_a_child_that_does_not_load_is_mended(tmp_path: Path) -> No
     assert trial.decision["verdict"] == "failed" and trial.decision["details"] == {"failed": ["load"]}
     (lost,) = trial.measured["exchanges"]
     assert "killed" in lost["error"] and lost["usd"] > 0 and lost["after"]["kind"] == "crash"
+    replayed(tmp_path)
+
+
+def everything(body: dict[str, Any], number: int) -> Answer:
+    """A good answer to whatever is asked; of the changes, every third is a program whose answers are none."""
+    prompt = body["messages"][0]["content"]
+    if "These are numbers of it" in prompt:
+        return Answer(f"The first number decides.\n1: from 0.001 to 2.5, try {number / 100 % 2 + 0.01}")
+    if "Criticise the proposal" in prompt:
+        return Answer("It is too small.")
+    if "with less code" in prompt:
+        return Answer(f"Whole.\n```python\n{PROGRAM.replace('    x = 0.5' + chr(10), '', 1)}```")
+    if number % 3 == 0 and "But it fails" not in prompt:
+        return Answer(change(prompt, f'    return float("nan")  # {number}'))
+    return Answer(change(prompt, f"    return x + {number / 1000 % 1}"))
+
+
+def test_all_operators_in_one_run_that_verifies_and_is_replayed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    number_problem(tmp_path / "numbers", PROGRAM, search=2, sealed=4, n_max=20)
+    names = ("rewrite", "diff", "blend", "invent", "repair", "hint", "simplify", "critic", "tune")
+    with serving(everything) as server:
+        result = play(tmp_path, f"openai/x,price=0/0,base={server.url}", 70, names)
+    assert result["trials"] == 70
+    trials = [event.decision for event in events(tmp_path) if event.kind == "trial"][1:]
+    failed = {trial["variant"] for trial in trials if trial["verdict"] == "failed"}
+    repaired = [trial for trial in trials if trial["operator"] == "repair" and len(trial["parents"]) == 2]
+    assert repaired and all(trial["parents"][1] in failed for trial in repaired)
+    assert {trial["operator"] for trial in trials if trial["verdict"] == "evaluated"} >= set(names) - {
+        "simplify"
+    }
+    shown(tmp_path, "verify", "run.git")
     replayed(tmp_path)
