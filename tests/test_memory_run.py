@@ -156,8 +156,8 @@ def test_a_lesson_that_was_changed_shows(remembered: tuple[Path, list[str]]) -> 
     class Forged(GitLedger):
         """Says that another lesson was learned."""
 
-        def events(self) -> Any:
-            for event in super().events():
+        def events(self, first: int = 0) -> Any:
+            for event in super().events(first):
                 if event.kind == "lesson" and event.decision.get("lesson") == 1:
                     changed = {**event.decision, "text": "Forged."}
                     event = Event(event.index, event.kind, changed, event.measured)

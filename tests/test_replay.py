@@ -128,8 +128,8 @@ def test_a_choice_that_is_not_the_recorded_one_is_named(tmp_path: Path) -> None:
     class Forged(GitLedger):
         """Says that the parents of a trial were others."""
 
-        def events(self) -> Any:
-            for event in super().events():
+        def events(self, first: int = 0) -> Any:
+            for event in super().events(first):
                 changed = event.kind == "trial" and event.decision["trial"] == 9
                 yield self._forged(event) if changed else event
 
