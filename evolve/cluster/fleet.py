@@ -45,7 +45,7 @@ FULL_SECONDS = 60.0  # for room in the object store
 STORE_BYTES = 100 << 20  # of a Ray that is started here: programs and scores are small
 MOST_SEATS = 128  # of one station: each is a thread there
 
-UNFIT_SECONDS = 60.0  # until a node where no worker could be started is tried again
+UNFIT_SECONDS = 300.0  # until a node where no worker could be started is tried again
 
 # Errors of Ray by which a station is gone, by name: the library is imported late.
 _GONE = ("ActorDiedError", "ActorUnavailableError", "NodeDiedError", "ActorUnschedulableError")
@@ -583,7 +583,9 @@ class Fleet:
         elif not self._closed.is_set() and not isinstance(error, PlaceLost):
             if post.node.id not in self.unfit:
                 why = error if isinstance(error, EvolveError) else RunError(str(error))
-                self._refuse(post.node, why, time.monotonic() + UNFIT_SECONDS)
+                # what the problem lacks there stays so; what a sandbox lacks may come back
+                lasting = math.inf if isinstance(why, BadInput) else time.monotonic() + UNFIT_SECONDS
+                self._refuse(post.node, why, lasting)
             Thread(target=post.lose, args=(str(error),), daemon=True).start()
 
     def settled(self) -> bool:
