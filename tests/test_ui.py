@@ -157,6 +157,7 @@ def test_a_variant_whole(seen: Watched) -> None:
     page = seen.page
     seen.go("variant")
     page.wait_for_selector(".code")
+    seen.loaded()
     text = page.locator("main").inner_text()
     assert re.search(r"proven better: \d+ pairs on fresh draws, e-value", text)
     assert "n = 8 search cases" in text and "further check pairs" in text
@@ -249,6 +250,8 @@ def test_hostile_text_is_text(seen: Watched) -> None:
     rows = with_script["rows"]
     bad = [id for id in rows["id"] if id and id.startswith(("12-", "13-"))]
     assert any(SCRIPT in idea for idea in rows["idea"])
+    seen.go("overview", run="hostile")
+    expect(page.get_by_text("dropped: it never helped")).to_be_visible()
     for id in bad:
         seen.go("variant", run="hostile", v=id)
         seen.until(f"document.querySelector('.variant h2')?.textContent === '{id}'")
@@ -257,7 +260,8 @@ def test_hostile_text_is_text(seen: Watched) -> None:
         text = page.locator("main").inner_text()
         assert "\x1b" not in text and "\u202e" not in text and "\u2066" not in text
         if id.startswith("12-"):
-            assert text.count("<script>window.harmed = 1</script>") >= 4  # idea, program, prompt, reply
+            # idea, program, prompt, reply, and the critique of it
+            assert text.count("<script>window.harmed = 1</script>") >= 5
         else:
             assert "more signs" in text  # nobody reads five million signs in a row
     assert page.evaluate("window.harmed") is None

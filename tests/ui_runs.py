@@ -45,12 +45,15 @@ def hostile(path: Path) -> Path:
             ledger.propose(decision, Proposal(files, idea, exchanges=(said,)))
             tree = tree_id(files)
             child = Variant(variant_id(number, tree), files, (parent,), "rewrite", idea)
-            chosen = {**decision, "tree": tree, "idea": idea, "details": {}, "variant": child.id}
+            critique = {"critique": {"of": child.id, "text": f"it is {SCRIPT}"}}
+            chosen = {**decision, "tree": tree, "idea": idea, "details": critique, "variant": child.id}
             failure = {"kind": "crash", "detail": f"{SCRIPT} {ESCAPE}"}
             measured = {
                 "scores": [5.0] * 7 + [20.0], "seconds": [0.001] * 8, "failures": {"7": failure},
                 "feedback": REPLY, "usd": 0.25, "metrics": {SCRIPT: 1.0}, "elapsed": 50.0 + number,
             }  # fmt: skip
             ledger.append("trial", {**chosen, "verdict": "evaluated"}, measured, variant=child)
+        ledger.append("lesson", {"lesson": 1, "trial": 12, "text": f"avoid {SCRIPT}"})
+        ledger.append("lesson", {"dropped": 1, "why": "it never helped"})
         ledger.sync()
     return path

@@ -110,7 +110,8 @@ class View:
         self.events = 0
         self.trial_events: dict[str, int] = {}  # variant -> the event that brought it
         self.controls: list[dict[str, Json]] = []
-        self.lessons = 0
+        self.lessons: list[dict[str, Json]] = []
+        self.critiques: dict[str, str] = {}  # failed variant -> what a model said of it
         self._operators, self._models, self._failures, self._islands = Names(), Names(), Names(), Names()
         self._why: dict[str, Why] = {}
         self._arms: dict[str, Arm] = {}
@@ -140,7 +141,7 @@ class View:
                 if trial is not None and trial.arm in self._arms:
                     self._arms[trial.arm].promotions += 1
             case "lesson":
-                self.lessons += 1
+                self._lesson(decision)
             case "control":
                 self._control(event)
             case "resume":
@@ -161,6 +162,9 @@ class View:
         if id is not None:
             self.row[id] = len(self.rows["trial"])
             self.trial_events[id] = event.index
+        said = trial.details.get("critique")
+        if isinstance(said, Mapping) and "of" in said:
+            self.critiques.setdefault(str(said["of"]), readable(str(said.get("text", "")), 4000))
         failed = trial.verdict != "evaluated"
         kind = failure_kind(trial) if failed else None
         gain = story.gain(trial)
@@ -200,6 +204,15 @@ class View:
         if trial.value is not None and trial.value > self._record:
             arm.advance += trial.value - self._record
             self._record = trial.value
+
+    def _lesson(self, decision: Mapping[str, Json]) -> None:
+        if "dropped" in decision:
+            for lesson in self.lessons:
+                if lesson["number"] == decision["dropped"]:
+                    lesson["dropped"] = one_line(decision.get("why", ""))
+        else:
+            text = readable(str(decision.get("text", "")), 2000)
+            self.lessons.append({"number": decision.get("lesson"), "text": text, "dropped": None})
 
     def _control(self, event: Event) -> None:
         decision = event.decision
@@ -301,7 +314,7 @@ class View:
             "faults": dict(story.history.faults),
             "lost": {one_line(model): one_line(why) for model, why in story.lost.items()},
             "controls": self.controls[-200:],
-            "lessons": self.lessons,
+            "lessons": self.lessons[-40:],
             "metrics": sorted(
                 {one_line(name) for name in (seed.evaluation.metrics if seed.evaluation else {})}
             ),
@@ -500,6 +513,7 @@ class View:
             "score": story.score(id),
             "gain": story.gain(trial),
             "idea": readable(trial.idea, 4000),
+            "critique": self.critiques.get(id, ""),
             "feedback": readable(evaluation.feedback if evaluation else "", 20_000),
             "scores": list(evaluation.scores) if evaluation else [],
             "case_failures": [

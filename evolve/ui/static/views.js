@@ -66,6 +66,7 @@
       <dt>guarantee</dt><dd>${head.says.guarantee}</dd><dt>promotions</dt><dd>${head.promotions.filter((p) => !p.undone).length}${head.promotions.some((p) => p.undone) ? `, ${head.promotions.filter((p) => p.undone).length} more undone by their check pairs` : ""}, from ${F.plural(head.duels.length, "duel")}</dd>
       <dt>sandbox</dt><dd>${head.sandbox === "none" ? html`<span class="note">none: programs could do whatever you may</span>` : head.sandbox}</dd>
       <dt>run</dt><dd class="mono">${head.run}</dd></dl>
+      ${head.lessons.length > 0 && html`<h3>What models learned <span class="quiet">in their words, for later prompts; nothing of it is proven</span></h3><ul class="plain">${head.lessons.map((l) => html`<li><b>${l.number}</b> <q>${l.text}</q>${l.dropped !== null ? html` <span class="quiet">dropped: ${l.dropped}</span>` : ""}</li>`)}</ul>`}
       ${head.controls.length > 0 && html`<h3>What people did</h3><ul class="plain">${head.controls.map((c) => html`<li><b>${c.action}</b> ${c.variant ? html`<${Variant} run=${run} id=${c.variant} go=${go} /> ` : ""}${c.text || ""}${c.limits ? Object.entries(c.limits).map(([k, v]) => `${k} ${v}`).join(", ") : ""} <span class="quiet">after ${F.plural(c.at.trials, "attempt")}</span></li>`)}</ul>`}
     </section>
     <${Promotions} run=${run} go=${go} />`;
@@ -178,6 +179,7 @@
         ${found.beside && found.scores.length > 0 && found.scores.length === found.beside.scores.length && html`<section class="panel"><h3>Each case against <${Variant} run=${run} id=${found.beside.id} go=${go} /></h3><${E.CaseStrip} scores=${found.scores} beside=${found.beside.scores} sign=${run.sign} failures=${found.case_failures} label="Cases" /></section>`}
         ${found.case_failures.length > 0 && html`<section class="panel"><h3>Cases that failed <span class="quiet">${found.case_failures.length} of ${found.scores.length}</span></h3><ul class="plain mono small">${found.case_failures.slice(0, 12).map(([n, kind, detail]) => html`<li>case ${n}: ${kind}${detail ? `: ${detail}` : ""}</li>`)}</ul></section>`}
         ${found.picture && html`<section class="panel"><h3>Its answer</h3><img class="answer" src=${"data:image/svg+xml;base64," + found.picture} alt="Picture of the answer of ${id}" /></section>`}
+        ${found.critique && html`<section class="panel"><h3>What a model said of its failure</h3><pre class="words">${found.critique}</pre></section>`}
         ${found.feedback && html`<section class="panel"><h3>What the evaluator said</h3><pre class="words">${found.feedback}</pre></section>`}
         <section class="panel"><header class="row"><h3>What changed</h3><div class="switch" role="group" aria-label="Compare with">${["parent", "seed", "champion"].map((name) => html`<button type="button" aria-pressed=${name === against} onClick=${() => go({ diff: name }, true)}>${name}</button>`)}</div></header>
           ${!other ? html`<${Empty}>The seed has no parent.<//>` : other === id ? html`<${Empty}>This is the ${against} itself.<//>` : beside === null ? html`<${E.Waiting} what="the other program" />` : beside.error ? html`<${E.Trouble} text=${beside.error} />` : html`<p class="quiet small">from <${Variant} run=${run} id=${other} go=${go} /> to <span class="mono">${id}</span></p><${E.Diff} before=${beside.files} after=${found.files} />`}</section>
@@ -241,7 +243,7 @@
   E.MapView = function MapView({ run, source, go, palette, state }) {
     const heat = E.useAsked(source, `${run.key}/heat/${run.head.promotions.length}`, () => source.heat(run.key)), plane = E.useAsked(source, `${run.key}/plane/${run.head.promotions.length}`, () => source.plane(run.key));
     return html`<section class="panel"><h2>Cases by variants</h2>${heat === null ? html`<${E.Waiting} what="the cases" />` : heat.error ? html`<${E.Trouble} text=${heat.error} />` : html`<${Heat} run=${run} heat=${heat} go=${go} />`}</section>
-      ${plane === null ? html`<${E.Waiting} what="the plane" />` : plane.error ? html`<${E.Trouble} text=${plane.error} />` : html`<${Plane} run=${run} plane=${plane} go=${go} state=${state} palette=${palette} />${plane.grid ? html`<${Grid} run=${run} grid=${plane.grid} go=${go} palette=${palette} />` : ""}`}`;
+      ${plane === null ? html`<${E.Waiting} what="the plane" />` : plane.error ? html`<${E.Trouble} text=${plane.error} />` : html`<${Plane} run=${run} plane=${plane} go=${go} state=${state} palette=${palette} />`}`;
   };
 
   function Heat({ run, heat, go }) {
@@ -277,14 +279,6 @@
         ${ahead.length > 0 && html`<polyline class="front" points=${ahead.map((p) => `${X(p).toFixed(1)},${Y(p).toFixed(1)}`).join(" ")} />`}
         ${[...ahead, ...points.filter((p) => run.line.has(p.row) && !p.front)].slice(0, 200).map((p) => html`<a href=${E.href({ run: run.key, view: "variant", v: run.rows.id[p.row] })} aria-label="${run.rows.id[p.row]}: ${F.number(run.rows.score[p.row])}, ${F.number(p.value)}"><circle cx=${X(p)} cy=${Y(p)} r="4.5" class=${p.front ? "ahead" : "line"}><title>${run.rows.id[p.row]}: ${F.number(run.rows.score[p.row])}, ${chosen.name} ${F.number(p.value)}</title></circle></a>`)}
       </svg><p class="caption">Search scores and measured values, nothing proven. ${chosen.front.length ? "The line is the Pareto front: nobody is better in both." : "No front: the problem does not say which direction of this measure is better."} Filled: the champion's line. ${chosen.rows.length > 4000 ? "Of many points every few are drawn." : ""}</p></section>`;
-  }
-
-  function Grid({ run, grid, go, palette }) {
-    const best = grid.cells.map((c) => run.sign * run.rows.score[c.row]), high = Math.max(...best), low = Math.min(...best), W = 34;
-    const level = (row) => Math.round(9 * (high > low ? (run.sign * run.rows.score[row] - low) / (high - low) : 1));
-    return html`<section class="panel"><h2>Elite grid</h2><div class="scroll" tabindex="0" role="region" aria-label="Elite grid"><svg width=${70 + W * grid.width} height=${30 + W * grid.height} role="group" aria-label="${grid.cells.length} cells with an elite">
-      ${grid.cells.map((c) => html`<a href=${E.href({ run: run.key, view: "variant", v: run.rows.id[c.row] })} aria-label=${run.rows.id[c.row]}><rect x=${60 + c.x * W} y=${(grid.height - 1 - c.y) * W} width=${W - 2} height=${W - 2} style=${{ fill: palette.ramp[Math.min(palette.ramp.length - 1, Math.floor((level(c.row) / 9) * (palette.ramp.length - 1)))] }}><title>${run.rows.id[c.row]}: ${F.number(run.rows.score[c.row])}</title></rect></a>`)}
-      <text x="60" y=${W * grid.height + 18} class="label">${grid.names[0] || ""}</text><text x="54" y="12" class="label end">${grid.names[1] || ""}</text></svg></div><p class="caption">The best of each cell, by search score.</p></section>`;
   }
 
   // ------------------------------------------------------------------------------------------ compare
@@ -343,7 +337,7 @@
     return html`<section class="panel"><h2>Control</h2><p class="quiet">Each request becomes an event in the run, in the order in which the run's own process reads it. ${head.live ? "" : "No process works on this run now: notes, hints, pins and bans wait for its next session, the rest is refused."}</p>
       <p role="status" class=${said ? (said.ok ? "good" : "bad") : ""}>${said ? said.text : ""}</p>
       <div class="buttons"><button type="button" disabled=${busy} onClick=${() => ask({ action: head.paused ? "resume" : "pause" })}>${head.paused ? "Go on" : "Pause"}</button><button type="button" class="danger" disabled=${busy} onClick=${() => confirm("Stop this run? Everything that is finished is recorded; the same command goes on.") && ask({ action: "stop" })}>Stop</button></div>
-      <form onSubmit=${form((e) => ({ action: "budget", limits: { [value(e, "which")]: Number(value(e, "limit")) } }))}><h3>Raise a budget</h3><label class="field">Budget <select name="which">${["trials", "seconds", "usd", "tokens", "calls"].map((n) => html`<option>${n}</option>`)}</select></label> <label class="field">to <input name="limit" type="number" min="0" step="any" required /></label> <button disabled=${busy}>Raise</button></form>
+      <form onSubmit=${form((e) => ({ action: "budget", limits: { [value(e, "which")]: Number(value(e, "limit")) } }))}><h3>Raise a budget</h3><label class="field">Budget <select name="which">${["trials", "seconds", "usd", "tokens", "calls"].map((n) => html`<option value=${n}>${n}</option>`)}</select></label> <label class="field">to <input name="limit" type="number" min="0" step="any" required /></label> <button disabled=${busy}>Raise</button></form>
       <form onSubmit=${form((e) => ({ action: e.submitter.value, variant: value(e, "variant") }))}><h3>Pin or ban a variant</h3><label class="field">Variant <input name="variant" class="mono" required value=${variant} onInput=${(e) => setVariant(e.target.value)} placeholder="17-3fa2c1" /></label>
         <button value="pin" disabled=${busy}>Pin</button> <button value="unpin" disabled=${busy}>Unpin</button> <button value="ban" disabled=${busy}>Ban</button> <button value="unban" disabled=${busy}>Allow again</button><p class="quiet small">A pinned variant is a parent of every fourth child; a banned one has no more children and opens no more duels.</p></form>
       <form onSubmit=${form((e) => ({ action: "hint", text: value(e, "text") }))}><h3>Hint for the next prompts</h3><label class="field grow"><span class="unseen">Hint</span><textarea name="text" rows="3" maxlength="2000" placeholder="Stands at the end of every prompt until another takes its place; an empty one removes it"></textarea></label> <button disabled=${busy}>Give the hint</button></form>
