@@ -219,6 +219,11 @@ def test_what_is_on(names, baseline, lessons, found):
 def test_a_part_that_nobody_knows_and_lessons_that_nobody_is_told_are_refused():
     with pytest.raises(BadInput, match=r"--memory: expected .lessons. or .*got lesons"):
         chosen(["lesons"], False, False)
+    for wrong in ([], ["all", "pairs"], ["none", "lessons"]):
+        with pytest.raises(
+            BadInput, match="--memory: expected names, joined by commas; or all, or none, got"
+        ):
+            chosen(wrong, False, False)
     for names, baseline in ((["pairs"], False), (["none"], False), (None, True)):
         with pytest.raises(BadInput, match="--lessons-from: expected lessons among the parts of --memory"):
             chosen(names, baseline, True)

@@ -35,7 +35,9 @@ def chosen(names: Sequence[str] | None, baseline: bool, lessons: bool) -> tuple[
 def _named(names: Sequence[str]) -> tuple[str, ...]:
     if tuple(names) in (("all",), ("none",)):
         return tuple(KINDS) if names[0] == "all" else ()
+    if not names or "all" in names or "none" in names:
+        raise BadInput("--memory", "names, joined by commas; or all, or none", ",".join(names) or "nothing")
     for name in names:
         if name not in KINDS:
-            raise BadInput("--memory", one_of(name, [*KINDS, "all", "none"]), name)
+            raise BadInput("--memory", one_of(name, KINDS), name)
     return tuple(kind for kind in KINDS if kind in names)
