@@ -99,6 +99,9 @@
       const { view, width, height } = this;
       view.x = Math.min(width * 0.7, Math.max(width * 0.3 - width * view.k, view.x));
       view.y = Math.min(height * 0.7, Math.max(height * 0.3 - height * view.k, view.y));
+      this.moving = true; // drawn coarser until it rests
+      clearTimeout(this.rest);
+      this.rest = setTimeout(() => { this.moving = false; this.ask(); }, 150);
       this.ask();
     }
 
@@ -144,7 +147,7 @@
       // how many are in sight decides how large they are and how many lines fit
       let seen = 0;
       for (let row = 0; row < n; row++) seen += sees(row);
-      const share = Math.min(1, MOST_EDGES / Math.max(1, seen)), threshold = share * 4294967295;
+      const coarse = this.moving && seen > 4000, share = Math.min(1, (coarse ? MOST_EDGES / 5 : MOST_EDGES) / Math.max(1, seen)), threshold = share * 4294967295;
       c.lineWidth = 1;
       c.strokeStyle = palette.edge;
       c.beginPath();
@@ -161,7 +164,7 @@
       }
       this.lines(c, run.line, palette.champion, 2.5, kx, ky);
       // dots: a pixel that is covered already is not painted again
-      const size = Math.max(1.6, Math.min(5, 70 / Math.sqrt(Math.max(1, seen)))), grid = 1.5;
+      const size = Math.max(1.6, Math.min(5, 70 / Math.sqrt(Math.max(1, seen)))), grid = coarse ? 3 : 1.5;
       const across = Math.ceil(width / grid) + 2, cover = size < 3 ? new Uint8Array(across * (Math.ceil(height / grid) + 2)) : null;
       const isMatch = matched ? new Set(matched) : null;
       const { colours, groups } = colouring;
