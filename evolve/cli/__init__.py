@@ -334,7 +334,7 @@ def compare(
     ],
     json: AsJson = False,
 ) -> None:
-    """Runs side by side: what each promoted, confirmed and cost, and when that is paid back."""
+    """Runs side by side: promoted, confirmed, cost, and paid back when."""
     from evolve.cli.comparing import compare as body
 
     body(runs, json)
@@ -348,7 +348,7 @@ def agents(
     revert: Annotated[bool, typer.Option("--revert", help="Put back whoever was before.")] = False,
     json: AsJson = False,
 ) -> None:
-    """The promoted agents of `evolve self`, and which one makes edits for --operators scaffold."""
+    """The promoted agents of `evolve self`, and the one that is used."""
     from evolve.cli.selfing import show_agents
 
     show_agents(use, revert, json)
