@@ -42,7 +42,8 @@ from populations.ledger import GitLedger
 
 HOME = Path(evolve.__file__).parent.parent
 COMMANDS = (
-    "run", "show", "champion", "tree", "log", "diff", "blame", "verify", "replay", "ui", "report", "export", "fork",
+    "run", "show", "champion", "tree", "log", "diff", "blame", "verify", "replay",
+    "ui", "report", "export", "fork",
     "problems", "init", "check", "calibrate", "doctor",
 )  # fmt: skip
 TRUSTED = ("--sandbox", "none", "--i-trust-the-programs")
