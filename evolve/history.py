@@ -88,24 +88,24 @@ def trial_of(event: Event, sign: int, constraints: Sequence[Constraint] = (), to
             found = evaluation.constrained
             objectives = tuple(each.sign * mean(found[each.metric]) for each in constraints)
     failure = measured.get("failure")
-    return Trial(
-        index=decision["trial"],
-        told=decision["told"],
-        operator=decision["operator"],
-        parents=tuple(decision["parents"]),
-        variant=decision["variant"],
-        verdict=verdict,
-        value=value,
-        values=values,
-        objectives=objectives,
-        evaluation=evaluation,
-        failure=Failure(**failure) if failure else None,
-        idea=decision.get("idea", ""),
-        details=decision.get("details", {}),
-        usd=measured.get("usd", 0.0),
-        model=decision.get("model"),
-        carried=decision.get("carried", {}),
-        tokens=tokens + _tokens(measured),
+    return Trial(  # by position: names would double the time, of which reading a long run has much
+        decision["trial"],
+        decision["told"],
+        decision["operator"],
+        tuple(decision["parents"]),
+        decision["variant"],
+        verdict,
+        value,
+        values,
+        objectives,
+        evaluation,
+        Failure(**failure) if failure else None,
+        decision.get("idea", ""),
+        decision.get("details", {}),
+        measured.get("usd", 0.0),
+        decision.get("model"),
+        decision.get("carried", {}),
+        tokens + _tokens(measured),
     )
 
 
@@ -333,14 +333,16 @@ def _slim(trial: Trial, evaluation: Evaluation) -> Trial:
         trial.variant,
         trial.verdict,
         trial.value,
-        objectives=trial.objectives,
-        evaluation=kept,
-        idea=trial.idea,
-        details=trial.details,
-        usd=trial.usd,
-        model=trial.model,
-        carried=trial.carried,
-        tokens=trial.tokens,
+        (),
+        trial.objectives,
+        kept,
+        None,
+        trial.idea,
+        trial.details,
+        trial.usd,
+        trial.model,
+        trial.carried,
+        trial.tokens,
     )
 
 

@@ -6,6 +6,8 @@ import base64
 import json
 from collections.abc import Mapping
 
+from pydantic_core import from_json
+
 from evolve.types import SCHEMA, Event, Exchange, Failure, Files, Json, LedgerError, Proposal, Variant
 from populations.trees import tree_id
 
@@ -34,8 +36,7 @@ def encode_event(event: Event) -> str:
 def decode_event(text: bytes | str, index: int, where: str) -> Event:
     """Read event.json back. Raises LedgerError if damaged, newer than this program, or another one."""
     try:
-        # text, as from bytes the encoding would be guessed for each of many thousands
-        value = json.loads(text if isinstance(text, str) else text.decode())
+        value = _decoded(text)
         schema, found = value["schema"], value["index"]
         event = Event(found, value["kind"], value["decision"], value["measured"], value["variant"])
     except (ValueError, TypeError, KeyError) as error:
@@ -47,6 +48,14 @@ def decode_event(text: bytes | str, index: int, where: str) -> Event:
     if found != index:
         raise LedgerError(f"{where}: expected event {index}, found event {found}; is the history cut off?")
     return event
+
+
+def _decoded(text: bytes | str) -> Json:
+    """What `json.loads` says, in a third of its time."""
+    try:
+        return from_json(text, cache_strings="keys")
+    except ValueError:  # also where a model's text has half of a surrogate pair, or JSON is deeply nested
+        return json.loads(text)
 
 
 def encode_files(files: Files) -> dict[str, Json]:

@@ -12,7 +12,7 @@ from evolve.cli.runs import find
 from evolve.cli.screen import dollars, duration, number, one_line, screen, signed, with_interval
 from evolve.cli.story import Story
 from evolve.cli.summary import failed_draws
-from evolve.history import failure_kind, faults_of, trial_of
+from evolve.history import failure_kind, faults_of
 from evolve.types import Event, Trial, arm
 from populations.ledger import GitLedger
 
@@ -35,12 +35,11 @@ def records(ledger: GitLedger) -> Iterator[dict[str, Any]]:
     """One object an event, as `evolve log --json` promises; keys that do not apply are absent."""
     story = Story()
     for event in ledger.events():
-        story.tell(event)
+        trial = story.tell(event)
         decision, measured = event.decision, event.measured
         kind, _, step = event.kind.partition("_")
         record: dict[str, Any] = {"event": event.index, "kind": kind, "elapsed": measured.get("elapsed")}
-        if event.kind == "trial":
-            trial = trial_of(event, story.sign)
+        if trial is not None:
             cases = len(trial.evaluation.scores) if trial.evaluation else 0
             record |= {
                 "trial": trial.index,
@@ -98,15 +97,15 @@ def lines(ledger: GitLedger) -> Iterator[str]:
     """One line an event, for people."""
     story = Story()
     for event in ledger.events():
-        story.tell(event)
+        trial = story.tell(event)
         elapsed = duration(event.measured.get("elapsed", 0.0))
         kind = event.kind.partition("_")[0]
         if kind == "duel":
             kind = f"duel {event.decision['duel']}"
-        yield f"{event.index:>6}  {elapsed:>11}  {kind:<10} {_words(event, story)}".rstrip()
+        yield f"{event.index:>6}  {elapsed:>11}  {kind:<10} {_words(event, trial, story)}".rstrip()
 
 
-def _words(event: Event, story: Story) -> str:
+def _words(event: Event, trial: Trial | None, story: Story) -> str:
     decision, measured = event.decision, event.measured
     match event.kind:
         case "start":
@@ -117,7 +116,8 @@ def _words(event: Event, story: Story) -> str:
             maker = one_line(arm(decision["operator"], decision.get("model")))
             return f"for trial {decision['trial']} by {maker}, {cost}"
         case "trial":
-            return _trial(event, story)
+            assert trial is not None
+            return _trial(trial, story)
         case "duel_open":
             level = f"level {decision['level']:.2g}"
             return f"{decision['challenger']} challenges {decision['champion']}, {level}"
@@ -166,8 +166,7 @@ def control_words(decision: Mapping[str, Any]) -> str:
     return " ".join(filter(None, words))
 
 
-def _trial(event: Event, story: Story) -> str:
-    trial = trial_of(event, story.sign)
+def _trial(trial: Trial, story: Story) -> str:
     name = trial.variant or f"{trial.index}"
     faults = ", ".join(faults_of(trial))
     after = f" (after {faults})" if faults else ""

@@ -58,10 +58,14 @@ class Screen(Console):
         for line in lines:
             block.append(line)
             if len(block) == 500:
-                self.out("\n".join(block), highlight=False)
+                self._write_lines(block)
                 block.clear()
         if block:
-            self.out("\n".join(block), highlight=False)
+            self._write_lines(block)
+
+    def _write_lines(self, lines: Sequence[str]) -> None:
+        self.file.write("\n".join([*lines, ""]))
+        self.file.flush()
 
     def raw(self, data: bytes) -> None:
         """Write bytes as they are."""

@@ -94,8 +94,8 @@ class Story:
         """The `decision` part of the start event."""
         return self.history.start.decision if self.history.start else {}
 
-    def tell(self, event: Event) -> None:
-        """Fold one event."""
+    def tell(self, event: Event) -> Trial | None:
+        """Fold one event; the trial that it records, if it is one."""
         trial = self.history.tell(event)
         if trial is None:
             self.lessons.hear(event)
@@ -155,6 +155,7 @@ class Story:
         self._rates.append((elapsed, self.history.evaluations))
         while self._rates[0][0] < elapsed - _WINDOW_SECONDS and len(self._rates) > 2:
             self._rates.popleft()
+        return trial
 
     def score(self, variant: str | None) -> float | None:
         """Mean raw score on the search cases; None where it has none."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evolve.operators.ranks import Ranks, guess
+from evolve.ranks import Ranks, guess
 from evolve.types import Decision, Event, Json, Trial
 
 EVERY = 20  # children of models between two lessons

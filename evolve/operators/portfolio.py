@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evolve.operators.ranks import MEMORY, Ranks, guess
+from evolve.ranks import MEMORY, Ranks, guess
 from evolve.types import Trial, arm_parts
 
 
