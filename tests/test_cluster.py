@@ -185,7 +185,7 @@ def test_a_killed_driver_goes_on_from_a_clone_in_another_folder(cluster: Raylets
     first, second = tmp_path / "here" / "run.git", tmp_path / "there" / "run.git"
     command = [*EVOLVE, "run", str(problem), "--operators", "evolve.doubles.Nudge"]
     command += ["--cluster", cluster.address]
-    command += ["--sandbox", "none", "--i-trust-the-programs", "--trials", "40", "--json", "--to"]
+    command += ["--sandbox", "none", "--i-trust-the-programs", "--trials", "200", "--json", "--to"]
     with subprocess.Popen([*command, str(first)], stderr=subprocess.PIPE) as driver:
         while not first.exists() or in_git(first) < 10:
             assert driver.poll() is None, driver.stderr and driver.stderr.read()
@@ -195,12 +195,12 @@ def test_a_killed_driver_goes_on_from_a_clone_in_another_folder(cluster: Raylets
     before = trials(second)
     done = subprocess.run([*command, str(second)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["trials"] == 40
+    assert json.loads(done.stdout)["trials"] == 200
     found = trials(second)
-    assert 0 < len(before) < 41 and found[: len(before)] == before
+    assert 0 < len(before) < 201 and found[: len(before)] == before
     numbers = [event.decision["trial"] for event in found]
     # children that only the journal had are not in the clone, and their numbers not used again
-    assert len(numbers) == len(set(numbers)) == 41
+    assert len(numbers) == len(set(numbers)) == 201
     verified(second)
 
 

@@ -48,10 +48,10 @@ def test_events_come_back_as_they_were_told(tmp_path):
     with GitLedger.create(path) as ledger:
         told = [tale.start(ledger), tale.trial(ledger, 0), tale.trial(ledger, 1)]
         # tuples and numbers as names become what JSON has, at once and not only after reopening
-        told.append(ledger.append("lesson", {"pair": (1, 2), "text": "é\ud800\n"}, {"by": {3: math.pi}}))
-        assert told[-1].decision == {"pair": [1, 2], "text": "é\ud800\n"} and told[-1].measured == {
-            "by": {"3": math.pi}
-        }
+        decision = {**tale.LESSON, "pair": (1, 2), "text": "é\ud800\n"}
+        told.append(ledger.append("lesson", decision, {"by": {3: math.pi}}))
+        assert told[-1].decision == {**decision, "pair": [1, 2]}
+        assert told[-1].measured == {"by": {"3": math.pi}}
         ledger.sync()
         assert list(ledger.events()) == told
         digest = ledger.digest()
@@ -67,24 +67,24 @@ def test_an_event_that_json_cannot_hold_is_refused_and_leaves_no_trace(tmp_path)
         tale.start(ledger)
         for measured in ({"score": math.nan}, {"score": math.inf}):
             with pytest.raises(ValueError):
-                ledger.append("lesson", {}, measured)
+                ledger.append("lesson", tale.LESSON, measured)
         with pytest.raises(LedgerError, match=r"escape"):
-            ledger.append("lesson", {}, files={"../escape": b""})
+            ledger.append("lesson", tale.LESSON, files={"../escape": b""})
         with pytest.raises(LedgerError, match=r"event\.json"):
-            ledger.append("lesson", {}, files={"event.json": b""})
+            ledger.append("lesson", tale.LESSON, files={"event.json": b""})
         with pytest.raises(LedgerError, match="no variant 7-abcdef"):
-            ledger.append("lesson", {}, variant="7-abcdef")
+            ledger.append("lesson", tale.LESSON, variant="7-abcdef")
         chosen = {"promotion": 1, "duel": None, "variant": "7-abcdef", "champion": "0", "n": 1}
         with pytest.raises(LedgerError, match="no variant 7-abcdef"):
             ledger.append("promotion", chosen, {})
         with pytest.raises(LedgerError, match="begins with its start"):
             tale.start(ledger)
-        assert ledger.append("lesson", {}).index == 1
+        assert ledger.append("lesson", tale.LESSON).index == 1
     with (
         GitLedger.create(tmp_path / "other.git") as ledger,
         pytest.raises(LedgerError, match="begins with its start"),
     ):
-        ledger.append("lesson", {})
+        ledger.append("lesson", tale.LESSON)
 
 
 def test_a_variant_is_stored_once_and_knows_its_parents(tmp_path):
@@ -128,7 +128,7 @@ def test_files_of_events(run):
             "problem/problem.toml": b'name = "story"\n',
             "problem/deep/a folder/data": bytes(range(256)),
         }
-        last = ledger.append("lesson", {}, files={"picture.svg": b"<svg/>"}).index
+        last = ledger.append("lesson", tale.LESSON, files={"picture.svg": b"<svg/>"}).index
         for _ in range(2):  # in memory, then in git
             assert ledger.file(last, "picture.svg") == b"<svg/>" and ledger.files(last) == {
                 "picture.svg": b"<svg/>"
@@ -298,7 +298,7 @@ def test_a_plain_clone_is_the_champion_and_can_be_read(run, tmp_path):
         assert clone.head == original.head and clone.champion() == original.champion() == tale.variant(40).id
         assert clone.variant(tale.variant(7).id) == tale.variant(7)
         with pytest.raises(LedgerError, match="not open for writing"):
-            clone.append("lesson", {})
+            clone.append("lesson", tale.LESSON)
     with pytest.raises(BadInput, match="--mirror"):
         GitLedger.open(tmp_path / "clone")
 

@@ -97,7 +97,9 @@ def run(goal, workspace, model):
 """
 
 
-@pytest.mark.parametrize("name", ["codeio", "humaneval"])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("codeio", "humaneval")]
+)
 def test_tasks_are_solved_by_their_references_alone(tmp_path: Path, name: str) -> None:
     """A reference passes, the same with another result does not; neither it nor a hidden test is shown."""
     problem = load(assemble(tmp_path / "p", name))

@@ -156,7 +156,7 @@ from evolve.types import Variant
 from populations.ledger import GitLedger
 ledger = GitLedger.create(sys.argv[1])
 tale.step(ledger, 0)
-ledger.append("lesson", {}, files={"noise": os.urandom(24 << 20)})
+ledger.append("lesson", tale.LESSON, files={"noise": os.urandom(24 << 20)})
 ledger.sync()
 print("synced", flush=True)
 sys.stdin.read()
@@ -205,7 +205,7 @@ def test_a_killed_git_is_an_error_in_the_loop_and_nothing_is_lost(tmp_path):
         time.sleep(0.001)
     assert "git stopped writing" in error and "kept in the journal" in error
     with pytest.raises(LedgerError, match="git stopped writing"):
-        ledger.append("lesson", {})
+        ledger.append("lesson", tale.LESSON)
     with pytest.raises(LedgerError, match="git stopped writing"):
         ledger.close()
     ledger.close()  # the lock is free, and once is enough
