@@ -259,10 +259,11 @@ class History:
             duel.pairs += decision["count"]
         else:
             duel.checks += decision["count"]
+        sides = {"challenger": duel.challenger, "champion": duel.champion}
         for side, seconds in event.measured.get("seconds", {}).items():
-            if side in ("challenger", "champion"):
-                self._latest[getattr(duel, side)] = seconds
-        self._suspect(event.measured, asdict(duel))
+            if side in sides:
+                self._latest[sides[side]] = seconds
+        self._suspect(event.measured, sides)
 
     def _trial(self, event: Event) -> Trial:
         tokens = self._said.pop(event.decision["trial"], 0)

@@ -86,7 +86,8 @@ def status() -> Screen:
 
 def one_line(text: str) -> str:
     """Foreign text as one harmless line."""
-    return " ".join(text.split()).translate(_CONTROL)
+    line = " ".join(text.split())
+    return line if line.isprintable() else line.translate(_CONTROL)  # which takes long, for what is rare
 
 
 def harmless(text: str) -> str:

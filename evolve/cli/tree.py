@@ -29,10 +29,12 @@ def tree(run: str, *, everything: bool, around: str | None = None, as_json: bool
         if as_json:
             out.lines([json.dumps(as_object(story, kept), allow_nan=False)])
             return
-        for line in lines(story, kept):
-            if out.is_terminal:
+        if out.is_terminal:
+            for line in lines(story, kept):
                 line.truncate(out.width, overflow="ellipsis")
-            out.print(line, soft_wrap=True)
+                out.print(line, soft_wrap=True)
+        else:
+            out.lines(line.plain for line in lines(story, kept))
         hidden = len(story.history.variants) - len(kept)
         if hidden and not everything:
             out.print(f"\n{hidden:,} other variants: evolve tree {run} --all", style="quiet", soft_wrap=True)
