@@ -14,14 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from exploring import chromium, explorer, watched  # noqa: E402
+from exploring import chromium, explorer, pictures, watched  # noqa: E402
 from loop import Times, play, problem  # noqa: E402
 from playwright.sync_api import Page  # noqa: E402
 
@@ -39,10 +38,6 @@ MOVE = """seconds => new Promise(done => {
   };
   requestAnimationFrame(step);
 })"""
-VIEWS = {
-    "overview": "light", "lineage": "light", "lineage-dark": "dark", "variant": "light", "story": "light",
-    "map": "light", "phone": "light",
-}  # fmt: skip
 
 
 def renderer_bytes(page: Page) -> tuple[int, int]:
@@ -107,22 +102,6 @@ def command_seconds(*words: str) -> tuple[float, float]:
     return statistics.median(walls), statistics.median(cpus)
 
 
-def pictures(run: Path, others: Sequence[Path], to: Path) -> None:
-    """Write a picture of each view."""
-    with explorer(str(run), *map(str, others)) as address, chromium() as browser:
-        for name, scheme in VIEWS.items():
-            size = {"width": 390, "height": 844} if name == "phone" else {"width": 1080, "height": 720}
-            view = "overview" if name == "phone" else name.partition("-")[0]
-            with watched(browser, address, viewport=size, color_scheme=scheme) as found:
-                found.page.wait_for_selector(".cards", timeout=60_000)
-                champion = found.page.evaluate("document.querySelector('.card .figure.mono').textContent")
-                found.go(view, **({"v": champion} if view == "lineage" else {}))
-                found.loaded()
-                found.page.wait_for_timeout(600)
-                assert found.wrong == []
-                found.page.screenshot(path=to / f"explorer-{name}.png")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("trials", type=int, nargs="?", default=20_000)
@@ -135,7 +114,8 @@ def main() -> None:
         if chosen.run is None:
             play(problem(Path(name) / "loop"), run, chosen.trials, Times())
         if chosen.pictures is not None:
-            pictures(run, chosen.others, chosen.pictures)
+            with explorer(*map(str, [run, *chosen.others])) as address, chromium() as browser:
+                pictures(browser, address, chosen.pictures)
             return
         found = measure(run)
         tree, log = command_seconds("tree", str(run)), command_seconds("log", str(run))

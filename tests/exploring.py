@@ -22,6 +22,10 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+PICTURES = {
+    "overview": "light", "lineage": "light", "lineage-dark": "dark", "variant": "light", "story": "light",
+    "map": "light", "phone": "light",
+}  # fmt: skip
 AXE = Path(__file__).with_name("vendor") / "axe.js"
 
 
@@ -108,3 +112,21 @@ def watched(browser: Browser, address: str, **options: Any) -> Iterator[Watched]
     page.goto(address)
     yield found
     context.close()
+
+
+def pictures(browser: Browser, address: str, to: Path) -> list[Path]:
+    """Write a picture of each view of the first run, as the documentation shows them."""
+    written = []
+    for name, scheme in PICTURES.items():
+        size = {"width": 390, "height": 844} if name == "phone" else {"width": 1080, "height": 720}
+        view = "overview" if name == "phone" else name.partition("-")[0]
+        with watched(browser, address, viewport=size, color_scheme=scheme) as found:
+            found.page.wait_for_selector(".cards", timeout=60_000)
+            champion = found.page.evaluate("document.querySelector('.card .figure.mono').textContent")
+            found.go(view, **({"v": champion} if view == "lineage" else {}))
+            found.loaded()
+            found.page.wait_for_timeout(600)  # for what moves to its place
+            assert found.wrong == []
+            written.append(to / f"explorer-{name}.png")
+            found.page.screenshot(path=written[-1])
+    return written

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -13,13 +14,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from exploring import Watched, chromium, explorer, watched
+from exploring import Watched, chromium, explorer, pictures, watched
 from playwright.sync_api import Browser, expect
 from ui_runs import IDEA, SCRIPT, finished, hostile
 
 from fitness.doubles import number_problem
 from populations.ledger import GitLedger
 
+DOCS = Path(__file__).resolve().parents[1] / "docs"
 VIEWS = ("overview", "lineage", "story", "variant", "map", "compare")
 PROGRAM = "def solve(case):\n    x = 0.0\n    return x\n"
 
@@ -226,6 +228,15 @@ def test_a_phone_shows_everything_without_scrolling_sideways(browser: Browser, a
             found.loaded()
             assert found.page.evaluate("document.documentElement.scrollWidth") <= 390, view
         assert found.wrong == []
+
+
+def test_the_documentation_s_pictures_can_be_taken(browser: Browser, address: str, tmp_path: Path) -> None:
+    """EVOLVE_PICTURES=docs makes those of the documentation anew."""
+    written = pictures(browser, address, Path(os.environ.get("EVOLVE_PICTURES", tmp_path)).resolve())
+    shown = re.findall(r"\]\((explorer-[\w-]+\.png)\)", (DOCS / "explorer.md").read_text())
+    assert shown and set(shown) <= {path.name for path in written}
+    contents = [path.read_bytes() for path in written]
+    assert all(each.startswith(b"\x89PNG") for each in contents) and len(set(contents)) == len(contents)
 
 
 def test_the_colours_can_be_chosen(seen: Watched) -> None:
