@@ -396,7 +396,9 @@ class DuelGate(OpenGate):
     def _may_challenge(self, id: str) -> bool:
         """Met this champion never before and lost to none of the line: overtaken ones may return."""
         met = self._met.get(self._behaviour(self.candidates.by_id[id]), {})
-        if id in self.line or id in self.banned or met.get(self.champion, "stopped") != "stopped":
+        if id in self.line or id in self.banned:
+            return False
+        if met.get(self.champion, "stopped") not in ("stopped", "banned"):
             return False
         return not any(met.get(champion) in LOST for champion in self.line)
 
@@ -452,6 +454,8 @@ class DuelGate(OpenGate):
         if contest.promotion is None:
             if self._overtaken(contest):
                 return self._closing(contest, "overtaken")
+            if contest.challenger in self.banned:
+                return self._closing(contest, "banned")
             if contest.outcome == "promoted":
                 if contest.simpler and any(self._undecided(each) for each in self.open):
                     return None  # it would overtake them, and their levels would be lost

@@ -231,7 +231,7 @@ class _Review:
         if measured["ran"] < decision["count"]:
             self._report("ran", f"at least {decision['count']} case runs", str(measured["ran"]))
         if contest.verdict is not None:
-            if contest.verdict not in ("overtaken", "stopped") or contest.number in self.late:
+            if contest.verdict not in ("overtaken", "stopped", "banned") or contest.number in self.late:
                 self._report("duel", "an open duel", f"duel {contest.number}, closed as {contest.verdict}")
             self.late.add(contest.number)
             return

@@ -103,12 +103,12 @@ class Person:
 
 
 def play(
-    tmp_path: Path, plan: dict[int, Callable[[str], Json]], **options: Any
+    tmp_path: Path, plan: dict[int, Callable[[str], Json]], kind: type[Person] | None = None, **options: Any
 ) -> tuple[Person, dict[str, Any]]:
     folder = tmp_path / "numbers"
     if not folder.exists():
         write_problem(folder, search=4, sealed=6, n_max=40)
-    person = Person(tmp_path / "run.git", plan)
+    person = (kind or Person)(tmp_path / "run.git", plan)
     chosen: dict[str, Any] = {"trials": 60, "operators": ("evolve.doubles.Nudge",), **options}
     result = run(
         RunOptions(str(folder), person.to, **chosen),
@@ -158,6 +158,26 @@ def test_a_banned_challenger_opens_no_duel(tmp_path: Path) -> None:
     opened = [e for e in person.events if e.kind == "duel_open"]
     assert len(banned) > 20
     assert not [e for e in opened if e.index > banned.get(e.decision["challenger"], 10**9)]
+    checked(person.to, tmp_path)
+
+
+class Forbidding(Person):
+    """Bans whoever opens a duel."""
+
+    def tell(self, event: Event) -> None:
+        super().tell(event)
+        if event.kind == "duel_open":
+            request = {"action": "ban", "variant": event.decision["challenger"]}
+            Mailbox(self.to / "evolve" / FOLDER).put(request)
+
+
+def test_the_open_duel_of_a_banned_challenger_ends(tmp_path: Path) -> None:
+    person, _ = play(tmp_path, {}, kind=Forbidding)
+    banned = {e.decision["variant"]: e.index for e in person.events if e.kind == "control"}
+    closed = [e for e in person.events if e.kind == "duel_close" and e.decision["verdict"] == "banned"]
+    assert closed and all(banned[str(e.variant)] < e.index for e in closed)
+    promoted = [e for e in person.events if e.kind == "promotion"]
+    assert not [e for e in promoted if e.index > banned.get(str(e.variant), 10**9)]
     checked(person.to, tmp_path)
 
 

@@ -235,6 +235,7 @@ def ending(duel: Duel) -> str:
         "futile": lost,
         "budget": "not proven with the pairs that it had",
         "overtaken": "overtaken: another became champion meanwhile",
+        "banned": "ended: a person banned the challenger",
         "stopped": "stopped with the run",
     }
     return ends[duel.verdict]
