@@ -50,7 +50,7 @@
       <//>
       <${Card} title="What did it cost?">
         <p class="figure">${head.usd > 0 ? F.dollars(head.usd) : F.duration(head.seconds)}</p>
-        <p>${F.plural(head.trials, "attempt")}, ${F.plural(head.evaluations, "evaluation")} in ${F.duration(head.seconds)}${head.calls ? `; ${F.plural(head.calls, "call")} of models, ${F.count(head.tokens)} tokens` : "; no model was asked"}${head.seconds > 0 ? `; ${F.number(Number((head.evaluations / head.seconds).toPrecision(3)))} evaluations/s` : ""}.</p>
+        <p>${F.plural(head.trials, "attempt")}, ${F.plural(head.evaluations, "evaluation")} in ${F.duration(head.seconds)}${head.calls ? `; ${F.plural(head.calls, "call")} of models, ${F.count(head.tokens)} tokens` : head.usd > 0 ? "" : "; no model was asked"}${head.seconds > 0 ? `; ${F.number(Number((head.evaluations / head.seconds).toPrecision(3)))} evaluations/s` : ""}.</p>
       <//>
       <${Card} title="What fails most, and why?">
         ${worst ? html`<p class="figure">${worst.kind.replace(/_/g, " ")} <small>${F.percent(worst.count / Math.max(1, head.trials))} of attempts</small></p><p>${F.plural(failed, "attempt")} of ${F.count(head.trials)} ended without a score.${worst.details.length ? html` Most often: <q>${worst.details[0][0]}</q>` : worst.kind === "duplicate" ? " The child had been tried before." : ""}</p>` : html`<p class="figure good">nothing</p><p>Every attempt so far has a score.</p>`}
