@@ -11,9 +11,11 @@ class Forwarded:
     def __init__(self, path: str) -> None:
         self._path = path
         self._open: list[socket.socket] = []
+        self._held = threading.Lock()  # of `_open`: a connection may arrive while all are cut
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.host = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
+        self._serving = threading.Thread(target=self._serve, daemon=True)
+        self._serving.start()
 
     def _serve(self) -> None:
         while True:
@@ -23,22 +25,25 @@ class Forwarded:
                 return
             far = socket.socket(socket.AF_UNIX)
             far.connect(self._path)
-            self._open += [near, far]
+            with self._held:
+                self._open += [near, far]
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=_pump, args=(source, target), daemon=True).start()
 
     def cut(self) -> None:
         """Break every connection."""
-        for each in self._open:
-            with contextlib.suppress(OSError):  # over by itself
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._open.clear()
+        with self._held:
+            for each in self._open:
+                with contextlib.suppress(OSError):  # over by itself
+                    each.shutdown(socket.SHUT_RDWR)
+                each.close()
+            self._open.clear()
 
     def close(self) -> None:
         """Listen no more."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._serving.join()  # what it had accepted is known now, and cut as well
         self.cut()
 
 
