@@ -7,12 +7,14 @@ from collections.abc import Callable
 from evolve.types import Population
 from populations.baselines import BestOfN, HillClimb, Random
 from populations.elite import Elite
+from populations.islands import Islands
 from populations.named import named
 from populations.pareto import Pareto
 
 KNOWN: dict[str, Callable[[], Population]] = {
     "elite": Elite,
     "pareto": Pareto,
+    "islands": Islands,
     "best-of-n": BestOfN,
     "random": Random,
     "hill-climb": HillClimb,

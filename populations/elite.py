@@ -12,7 +12,9 @@ import numpy as np
 from evolve.types import Trial
 
 
-class _Kept(NamedTuple):
+class Kept(NamedTuple):
+    """A variant that may breed."""
+
     cost: float  # -value, so that the best sorts first and the older before the younger
     trial: int
     variant: str
@@ -31,7 +33,7 @@ class Elite:
 
     def __init__(self, size: int = 64) -> None:
         self._size = size
-        self._kept: list[_Kept] = []  # best first
+        self._kept: list[Kept] = []  # best first
         self._scores: set[tuple[float, ...]] = set()  # of the kept, on each case
         self._children: Counter[str] = Counter()
         self._merit: np.ndarray | None = None  # of the kept, before children count; None: to be computed
@@ -54,11 +56,19 @@ class Elite:
         self._children.update(trial.parents)
         if trial.verdict != "evaluated" or trial.variant is None or trial.value is None:
             return
-        scores = trial.values or (trial.value,)
-        if scores in self._scores:
+        self.admit(Kept(-trial.value, trial.index, trial.variant, trial.values or (trial.value,)))
+
+    @property
+    def best(self) -> Kept:
+        """Whoever has the best value; IndexError where nobody is kept."""
+        return self._kept[0]
+
+    def admit(self, new: Kept) -> None:
+        """Keep it, from wherever it comes, if it is among the best and scores as nobody else here."""
+        if new.scores in self._scores:
             return
-        insort(self._kept, _Kept(-trial.value, trial.index, trial.variant, scores))
-        self._scores.add(scores)
+        insort(self._kept, new)
+        self._scores.add(new.scores)
         for gone in self._kept[self._size :]:
             self._scores.remove(gone.scores)
         del self._kept[self._size :]

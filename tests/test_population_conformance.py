@@ -11,6 +11,7 @@ import populations
 from evolve.types import BadInput, Trial
 from populations.baselines import BestOfN, HillClimb, Random
 from populations.elite import Elite, merit
+from populations.islands import Islands
 from populations.pareto import SHARE, Pareto, front
 
 NAMES = sorted(populations.KNOWN)
@@ -171,6 +172,57 @@ def test_without_constraints_whoever_is_the_best_on_some_case_breeds():
     for index, values in enumerate(scores):
         pareto.tell(trial(index, sum(values) / 3, values=values))
     assert sorted(pareto.front()) == ["0-abcdef", "1-abcdef", "3-abcdef"]  # the fifth is only as good
+
+
+def islands_of(population, times=300):
+    """Whoever was asked for together, directly or over others: names by island, the smallest first."""
+    groups = []
+    for ids in asked(population, 2, times):
+        near = [group for group in groups if group & set(ids)]
+        groups = [group for group in groups if group not in near] + [set(ids).union(*near)]
+    return sorted(map(sorted, groups))
+
+
+def test_a_child_lives_with_its_first_parent_and_breeds_with_nobody_else():
+    population = Islands(count=2, size=2, migration=100)
+    population.tell(trial(0, 0.0))
+    for index in range(1, 5):  # the seed's children settle by turns; nobody else is left after that
+        population.tell(trial(index, float(index), ("0-abcdef",)))
+    assert islands_of(population) == [["1-abcdef", "3-abcdef"], ["2-abcdef", "4-abcdef"]]
+    population.tell(trial(5, 9.0, ("1-abcdef", "4-abcdef")))
+    population.tell(trial(6, None, ("2-abcdef",), "failed"))
+    assert islands_of(population) == [["2-abcdef", "4-abcdef"], ["3-abcdef", "5-abcdef"]]
+
+
+def test_the_best_of_an_island_settles_on_the_next_one():
+    population = Islands(count=2, size=2, migration=6)
+    population.tell(trial(0, 0.0))
+    for index in range(1, 6):
+        population.tell(trial(index, float(index), ("0-abcdef",)))
+    # one has 1, 3, 5; the other 2, 4: both keep two, and either best is on both now
+    assert set(asked(population, 2, 300)) == {
+        ("5-abcdef", "4-abcdef"),
+        ("4-abcdef", "5-abcdef"),
+    }
+
+
+def test_the_weaker_half_begins_anew_from_the_best_of_the_stronger():
+    population = Islands(count=4, size=4, migration=100, reset=9)
+    population.tell(trial(0, 0.0))
+    for index in range(1, 9):
+        population.tell(trial(index, float(index), ("0-abcdef",)))
+    # the islands of 7 and 8 stay as they are; those of 5 and 6 have nobody but their founders
+    drawn = Counter(ids[0] for ids in asked(population, 1, 4000))
+    assert set(drawn) == {"0-abcdef", "3-abcdef", "7-abcdef", "4-abcdef", "8-abcdef"}
+    assert min(drawn["7-abcdef"], drawn["8-abcdef"]) > 1000
+
+
+def test_one_that_comes_from_another_run_settles_where_least_was_tried():
+    population = Islands(count=2, size=1, migration=100)
+    population.tell(trial(0, 0.0))
+    population.tell(trial(1, 1.0, ("0-abcdef",)))
+    population.tell(trial(2, 2.0))
+    assert {ids[0] for ids in asked(population)} == {"1-abcdef", "2-abcdef"}
 
 
 def test_baselines_breed_from_the_seed_the_best_or_anyone():

@@ -139,7 +139,8 @@ def run(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Who breeds: elite; pareto, the default where constraints are declared; or a dotted path.",
+            help="Who breeds: elite; pareto, the default where constraints are declared; islands;"
+            " or a dotted path.",
         ),
     ] = None,
     sandbox: Sandbox = "auto",
