@@ -15,8 +15,8 @@ class Islands:
 
     Every attempt takes its parents from one island, drawn uniformly, and its child lives where its first
     parent does (where that is on several: on the one of them that had the fewest attempts). After every
-    `migration` evaluated children the best of each island also settles on the next one; after every `reset` of
-    them the weaker half of the islands begins anew, each from the best of one of the stronger (FunSearch,
+    `migration` evaluated children the best of each island also settles on the next one; after every `reset`
+    of them the weaker half of the islands begins anew, each from the best of one of the stronger (FunSearch,
     Romera-Paredes et al. 2023; the ring: Tanese 1989). Which island is the weaker is told by its best value.
     """
 
