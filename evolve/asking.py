@@ -72,6 +72,7 @@ class Asking:
         for operator in operators:
             for model in sorted(models) if operator.prompt_bytes else [None]:
                 self._arms[arm(operator.name, model)] = operator, model
+        self._choosers = {each.name: each for each, _ in self._arms.values() if isinstance(each, Chooses)}
         self._operators = list(dict.fromkeys(operator for operator, _ in self._arms.values()))
         self._selector = selector or Portfolio(self._arms)
         self._steering = Steering()
@@ -124,7 +125,8 @@ class Asking:
         else:
             return None
         breeding = [parent for each in pending for parent in each["parents"]]
-        parents = operator.choose(rng, breeding) if isinstance(operator, Chooses) else ()
+        chooser = self._choosers.get(operator.name)
+        parents = chooser.choose(rng, breeding) if chooser is not None else ()
         if not parents or not self._steering.banned.isdisjoint(parents):
             parents = self._steering.parents(self._population, rng, operator.arity, breeding)
         decision: dict[str, Json] = {

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from threading import Thread
 from typing import Any
 
 from evolve.landing import Landing
+from evolve.models.background import Background
 from evolve.models.desk import Talk
 from evolve.types import TURNS, Batch, Evaluation, Executor, Job, Json, Mission, Proposal
 
@@ -53,6 +52,7 @@ class Duel:
 
 
 Task = Attempt | Duel
+Talking = Coroutine[Any, Any, Proposal]  # a conversation with a model
 
 
 @dataclass(slots=True, eq=False)
@@ -78,12 +78,11 @@ class Flight:
         self._landing = landing
         self._keys: dict[Future[Any], str] = {}  # of the jobs under way, where their landing is kept
         self._landed: list[str] = []  # keys of those that have landed since the last launch
-        self._waiting: list[tuple[Task, str, Job | Awaitable[Proposal]]] = []
+        self._waiting: list[tuple[Task, str, Job | Talking]] = []
         self._flying: dict[Future[Any], tuple[Task, str]] = {}  # in the order of their launch
         self._jobs: dict[Future[Any], Job] = {}
         self._error: Exception | None = None  # raised by the next `wait`
-        self._models: asyncio.AbstractEventLoop | None = None
-        self._thread: Thread | None = None
+        self._models = Background("models")
         self.jobs = 0  # on workers or about to be
         self.proposing = 0  # model calls under way
 
@@ -101,7 +100,7 @@ class Flight:
         jobs = [work for _, _, work in self._waiting if isinstance(work, Job)]
         return sum(len(job.cases) for job in (*jobs, *self._jobs.values()))
 
-    def add(self, task: Task, work: Job | Awaitable[Proposal], side: str = "") -> None:
+    def add(self, task: Task, work: Job | Talking, side: str = "") -> None:
         """Have work done for a task, from the next `launch` on."""
         self._waiting.append((task, side, work))
         if isinstance(work, Job):
@@ -112,7 +111,7 @@ class Flight:
     def launch(self) -> None:
         """Send out what was added. Everything that has landed before is in the ledger by now."""
         for task, side, work in self._waiting:
-            future = self._submit(work) if isinstance(work, Job) else self._ask_model(work)
+            future = self._submit(work) if isinstance(work, Job) else self._models.run(work)
             self._flying[future] = task, side
             if isinstance(work, Job):
                 self._jobs[future] = work
@@ -155,19 +154,14 @@ class Flight:
     def close(self) -> None:
         """Forget what is under way. Idempotent."""
         for _, _, work in self._waiting:
-            if asyncio.iscoroutine(work):
+            if not isinstance(work, Job):
                 work.close()
         self._waiting.clear()
         for future in self._flying:
             future.cancel()
         self._flying.clear()
         self._jobs.clear()
-        if self._models is not None:
-            self._models.call_soon_threadsafe(self._models.stop)
-            self._models = None
-        if self._thread is not None:  # from then on nobody is asked, and nothing is heard
-            self._thread.join(timeout=5.0)
-            self._thread = None
+        self._models.close()
 
     def _land(self, future: Future[Any]) -> Landed:
         task, side = self._flying.pop(future)
@@ -179,23 +173,3 @@ class Flight:
         else:
             self.jobs -= 1
         return Landed(task, side, future.result())
-
-    def _ask_model(self, work: Awaitable[Proposal]) -> Future[Proposal]:
-        if self._models is None:
-            self._models = asyncio.new_event_loop()
-            self._thread = Thread(target=self._run_models, args=(self._models,), name="models", daemon=True)
-            self._thread.start()
-
-        async def reply() -> Proposal:
-            return await work
-
-        return asyncio.run_coroutine_threadsafe(reply(), self._models)
-
-    @staticmethod
-    def _run_models(loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_forever()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,9 +23,7 @@ from evolve.memory.view import room_bytes
 from evolve.models.broker import DeskBroker
 from evolve.models.calls import Calls
 from evolve.models.desk import Desk
-from evolve.models.named import desk as open_desk
-from evolve.models.named import parse
-from evolve.models.purse import Limits
+from evolve.models.purse import Limits, Purse
 from evolve.operators import create as create_operators
 from evolve.operators import pinned
 from evolve.operators.territory import Territory
@@ -76,7 +74,7 @@ def play(
     options = replace(options, operators=None if names is None else tuple(names))
     operators = create_operators(options.operators, problem, options.models)
     prices = place.begun[0].measured.get("prices", {}) if place.begun else {}
-    desk = open_desk(options.models, Limits(options.usd, options.tokens, options.calls), prices)
+    desk = _desk(options, prices)
     if problem.allowance is not None and not options.models:
         raise BadInput("--model", f"at least one, as programs of {problem.name} ask models", "none")
     broker.serve(desk, options.seed)
@@ -190,8 +188,22 @@ def _session(
     )
 
 
+def _desk(options: RunOptions, prices: Mapping[str, Json]) -> Desk:
+    """The models of a run; `prices` of those that it had before stay. Raises BadInput."""
+    limits = Limits(options.usd, options.tokens, options.calls)
+    if not options.models:
+        return Desk(purse=Purse(limits))
+    from evolve.models.named import desk  # late: all the ways to ask a model
+
+    return desk(options.models, limits, prices)
+
+
 def _rooms(models: Sequence[str], desk: Desk) -> dict[str, Json]:
     """Bytes that a prompt of each model may have."""
+    if not models:
+        return {}
+    from evolve.models.named import parse
+
     asked, contexts = map(parse, models), desk.contexts
     return {each.name: room_bytes(contexts[each.name], each.settings.reply_tokens) for each in asked}
 

@@ -79,12 +79,10 @@ def decode_files(encoded: Mapping[str, Json]) -> dict[str, bytes]:
 
 def complete(decision: Mapping[str, Json], proposal: Proposal) -> dict[str, Json]:
     """A proposal's decision with what the proposal itself says."""
-    return {
-        "idea": proposal.idea,
-        "details": dict(proposal.details),
-        "tree": None if proposal.files is None else tree_id(proposal.files),
-        **decision,
-    }
+    complete = {"idea": proposal.idea, "details": dict(proposal.details), **decision}
+    if "tree" not in complete:
+        complete["tree"] = None if proposal.files is None else tree_id(proposal.files)
+    return complete
 
 
 def journal_proposal(decision: Mapping[str, Json], proposal: Proposal) -> bytes:

@@ -1,6 +1,7 @@
 """The mutations: plausible enough that most children run, and as quick as they are said to be."""
 
 import ast
+import gc
 import time
 from collections import Counter
 
@@ -44,6 +45,18 @@ def run_select(source):
         exec(source, space)
         chosen = [space["select"](2, 0, unvisited[:n], distances) for n in (12, 7, 1)]
     return [int(one) in unvisited for one in chosen], chosen
+
+
+def test_what_is_known_of_a_source_is_free_without_the_garbage_collector():
+    """A run lets the collector look at nothing twice: a cycle that it meets alive stays for good."""
+    gc.collect()
+    gc.disable()
+    try:
+        assert whole(SCALARS) and whole(PLAIN)
+        analyse.cache_clear()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_most_children_of_array_code_run_and_few_are_copies():

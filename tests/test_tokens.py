@@ -38,7 +38,7 @@ def parent(files, value=1.0):
 
 
 def text():
-    return tokens.texts(FILES, Territory(FILES, ["*.cpp"]))["a.cpp"]
+    return tokens.texts(FILES, ["a.cpp"], Territory(FILES, ["*.cpp"]))["a.cpp"]
 
 
 def children(operator, files, count):

@@ -13,7 +13,6 @@ or, in band, `{"error": "budget_exhausted" | "bad_request" | "no_such_model", "d
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections import defaultdict
@@ -22,11 +21,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 
 from evolve.landing import job_key
 from evolve.lines import Lines
 from evolve.models import NOT_SENT, Amount, Model, NoReply
+from evolve.models.background import Background
 from evolve.models.desk import Desk
 from evolve.models.purse import Ticket
 from evolve.types import Allowance, EvaluatorError, Exchange, Job, Json, ModelError
@@ -65,9 +65,7 @@ class DeskBroker:
         self.allowance = allowance or Allowance()
         self._desk = Desk()
         self._seed = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: Thread | None = None
-        self._lock = Lock()
+        self._models = Background("broker")
         self.log: Said | None = None
 
     def serve(self, desk: Desk, seed: int) -> None:
@@ -98,12 +96,7 @@ class DeskBroker:
 
     def complete(self, model: Model, prompt: str, seed: int, seconds: float) -> Exchange:
         """Ask a model from any thread. Raises TimeoutError, NoReply."""
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = Thread(target=_ask_on, args=(self._loop,), name="broker", daemon=True)
-                self._thread.start()
-        asked = asyncio.run_coroutine_threadsafe(model.complete(prompt, seed), self._loop)
+        asked = self._models.run(model.complete(prompt, seed))
         try:
             return asked.result(timeout=seconds)
         except TimeoutError:
@@ -112,24 +105,9 @@ class DeskBroker:
 
     def close(self) -> None:
         """Ask nobody any more. Idempotent."""
-        with self._lock:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._loop.stop)
-                self._loop = None
-        if self._thread is not None:
-            self._thread.join(timeout=5.0)
-            self._thread = None
+        self._models.close()
         if self.log is not None:
             self.log.close()
-
-
-def _ask_on(loop: asyncio.AbstractEventLoop) -> None:
-    asyncio.set_event_loop(loop)
-    loop.run_forever()
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
-    loop.run_until_complete(asyncio.sleep(0))
-    loop.close()
 
 
 class DeskHearing:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from evolve.operators.kinds import OTHER, SCALAR, Usage, join
-from evolve.operators.nodes import nodes
+from evolve.operators.nodes import Nodes, nodes
 from evolve.operators.scopes import Scope, Statement, mark_live, names_read, names_stored
 from evolve.operators.sites import Number, Places, Site, Sites
 from evolve.operators.splice import TERNARY, Edit
@@ -57,9 +58,10 @@ def analyse(source: str, spans: tuple[tuple[int, int], ...]) -> Analysis | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a program may be odd (`x is 1`); only errors count
             tree = ast.parse(source)
-        if any(isinstance(node, ast.Constant) and _unprintable(node.value) for node in nodes(tree)):
+        found = Nodes(tree)
+        if any(_unprintable(node.value) for node in found.all if type(node) is ast.Constant):
             return None
-        return _Reader(Places(source, spans)).read(tree)
+        return _Reader(Places(source, spans), found).read(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -98,14 +100,15 @@ def before(analysis: Analysis, statement: Statement, text: str) -> Edit:
 class _Reader:
     """Walks the statements of one tree; their expressions are left to `Sites`."""
 
-    def __init__(self, places: Places) -> None:
-        self._places = places
+    def __init__(self, places: Places, nodes: Nodes) -> None:
+        self._places, self._nodes = places, nodes
         self._sites = Sites(places)
         self._statements: list[Statement] = []
+        self._of_scope: defaultdict[Scope, list[Statement]] = defaultdict(list)
         self._aliases: dict[str, str] = {}  # names that the whole source has for modules
 
     def read(self, tree: ast.Module) -> Analysis:
-        self._sites.usage = Usage(tree)
+        self._sites.usage = Usage(self._nodes.all)
         self._block(tree.body, Scope("module", None), None)
         source, sites = self._places.source, self._sites
         return Analysis(
@@ -130,9 +133,10 @@ class _Reader:
             ahead = places.source[line:start].strip() if first == node.lineno else ""
             behind = places.source[stop:end].strip()
             whole = not ahead and (not behind or behind.startswith("#")) and places.inside(line, end)
-            statement = Statement(node, scope, block, owner, line, end, whole)
-            for known in (block, scope.statements, self._statements):
+            statement = Statement(node, scope, block[-1] if block else None, owner, line, end, whole)
+            for known in (block, self._of_scope[scope], self._statements):
                 known.append(statement)
+            statement.alone = len(body) == 1
             self._statement(statement)
         return tuple(dict.fromkeys(name for statement in block for name in statement.binds))
 
@@ -145,7 +149,7 @@ class _Reader:
                 self._function(node, statement)
             case ast.ClassDef():
                 statement.binds = (node.name,)
-                statement.reads = names_read(node)
+                statement.reads = self._names_below(node)
                 scope.kinds[node.name] = OTHER
                 self._block(node.body, Scope(node.name, scope), statement)
             case ast.Import() | ast.ImportFrom():
@@ -155,29 +159,29 @@ class _Reader:
                 for target in node.targets:
                     sites.assign(target, kind, node.value)
                 statement.binds = tuple(name for target in node.targets for name in names_stored(target))
-                statement.reads = names_read(node)
+                statement.reads = self._names_below(node)
             case ast.AugAssign():
                 sites.store(node.target)
                 kind = sites.read(node.value, TERNARY, node)
                 if isinstance(node.target, ast.Name):
                     scope.kinds[node.target.id] = join(kind, scope.kinds.get(node.target.id, SCALAR))
-                statement.reads = names_read(node.value)
+                statement.reads = names_read(nodes(node.value))
             case ast.AnnAssign(value=ast.expr() as value):
                 sites.assign(node.target, sites.read(value, TERNARY, node), value)
                 statement.binds = names_stored(node.target)
-                statement.reads = names_read(value)
+                statement.reads = names_read(nodes(value))
             case ast.Return(value=ast.expr() as value):
                 kind = sites.read(value, TERNARY, node)
                 scope.returns = join(kind, scope.returns) if scope.returns else kind
-                statement.reads = names_read(value)
+                statement.reads = self._names_below(node)
             case ast.AnnAssign() | ast.Return() | ast.Expr(value=ast.Constant()):
                 pass  # without a value, or a docstring
             case ast.Expr():
                 sites.read(node.value, TERNARY, node)
-                statement.reads = names_read(node.value)
+                statement.reads = self._names_below(node)
             case ast.If() | ast.While():
                 sites.read(node.test, TERNARY, node)
-                statement.reads = names_read(node.test)
+                statement.reads = names_read(nodes(node.test))
                 then = self._block(node.body, scope, statement)
                 other = self._block(node.orelse, scope, statement)
                 if isinstance(node, ast.If):
@@ -187,13 +191,13 @@ class _Reader:
                 kind = sites.read(node.iter, TERNARY, node)
                 sites.assign(node.target, sites.usage.element(node.iter, kind))
                 statement.inside = names_stored(node.target)
-                statement.reads = names_read(node.iter)
+                statement.reads = names_read(nodes(node.iter))
                 self._block(node.body, scope, statement)
                 self._block(node.orelse, scope, statement)
             case ast.With() | ast.AsyncWith():
                 for item in node.items:
                     sites.read(item.context_expr, TERNARY, node)
-                    statement.reads |= names_read(item.context_expr)
+                    statement.reads |= names_read(nodes(item.context_expr))
                     if item.optional_vars:
                         sites.assign(item.optional_vars, OTHER)
                         statement.inside += names_stored(item.optional_vars)
@@ -206,26 +210,30 @@ class _Reader:
                 self._block(node.finalbody, scope, statement)
                 statement.binds = () if node.handlers else tried
             case _:  # match, del, global, raise ...: their names count as read, nothing in them changes
-                statement.reads = names_read(node)
-                for inner in nodes(node):
+                statement.reads = self._names_below(node)
+                for inner in self._nodes.below(node):
                     if isinstance(inner, ast.Global | ast.Nonlocal):
                         statement.reads |= frozenset(inner.names)
+
+    def _names_below(self, node: ast.stmt) -> frozenset[str]:
+        """Names that are loaded anywhere in a statement."""
+        return names_read(self._nodes.below(node))
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, statement: Statement) -> None:
         outer, sites, arguments = statement.scope, self._sites, node.args
         scope = Scope(node.name, outer)
         named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
-        around, sites.usage = sites.usage, Usage(node)
+        around, sites.usage = sites.usage, Usage(self._nodes.below(node))
         scope.kinds = {argument.arg: sites.usage.parameter(argument) for argument in named}
         for extra in (arguments.vararg, arguments.kwarg):
             if extra:
                 scope.kinds[extra.arg] = OTHER
         statement.inside = tuple(argument.arg for argument in named)
         statement.binds = (node.name,)
-        statement.reads = names_read(node)
+        statement.reads = self._names_below(node)
         self._block(node.body, scope, statement)
         sites.usage = around
-        mark_live(scope)
+        mark_live(self._of_scope[scope])
         outer.kinds[node.name] = OTHER
         if outer.parent is None:
             sites.functions[node.name] = scope.returns or OTHER

@@ -173,7 +173,7 @@ def _bindings(names: Collection[str], donor: Statement, known: set[str]) -> list
     """Lines of the donor's block that bind the names that are not known; None: some cannot be had."""
     missing = {name for name in names if name not in known and not hasattr(builtins, name)}
     lines: list[str] = []
-    for sibling in reversed(donor.block[: donor.block.index(donor)]):
+    for sibling in donor.earlier():
         if sibling.simple_target in missing:
             missing.discard(sibling.simple_target)
             missing |= {name for name in sibling.reads if name not in known and not hasattr(builtins, name)}

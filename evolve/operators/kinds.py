@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Literal, NamedTuple
 
-from evolve.operators.nodes import nodes
 from evolve.operators.splice import BITS, strength
 
 Role = Literal["number", "truth", "index", "other"]
@@ -52,6 +52,7 @@ _TAKE_MANY = CONTAINERS | _REDUCTIONS | _CHOICES | {"len"}  # their one argument
 SETTINGS = _words("axis dtype out shape size key keepdims ndim order side kind seed copy")  # keywords
 
 
+@cache
 def join(*kinds: Kind) -> Kind:
     """Kind of what numeric operands give together."""
     shapes = {kind.shape for kind in kinds}
@@ -110,16 +111,23 @@ def result(node: ast.Call, operands: Sequence[Kind], method: bool, own: Mapping[
     return SCALAR if name in _SCALARS else OTHER
 
 
+_TELLING = frozenset(  # nodes that tell how a name is used
+    (ast.Subscript, ast.Call, ast.For, ast.AsyncFor, ast.comprehension, ast.BinOp, ast.UnaryOp, ast.Compare)
+)
+
+
 class Usage:
     """How the body of a function (or a lambda, a module) uses its names, and what they seem to be by that."""
 
-    def __init__(self, function: ast.AST) -> None:
+    def __init__(self, body: Sequence[ast.AST]) -> None:
+        """Of its nodes, in any order."""
         self._indexing: set[str] = set()  # stand between brackets
         self._collections: set[str] = set()
         self._tables: set[str] = set()  # indexed by tuples, or twice
         self._arithmetic: set[str] = set()
-        for node in nodes(function):
-            self._note(node)
+        for node in body:
+            if type(node) in _TELLING:
+                self._note(node)
 
     def parameter(self, argument: ast.arg) -> Kind:
         """Kind of a parameter."""

@@ -7,6 +7,7 @@ nothing reads.
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evolve.operators.kinds import Kind
@@ -21,7 +22,6 @@ class Scope:
     parent: Scope | None
     kinds: dict[str, Kind] = field(default_factory=dict)
     returns: Kind | None = None
-    statements: list[Statement] = field(default_factory=list)  # at any depth, nested scopes apart
 
     def kind(self, name: str) -> Kind | None:
         """Kind of a name here or further out; None where nothing binds it."""
@@ -35,11 +35,15 @@ class Scope:
 
 @dataclass(eq=False, slots=True)
 class Statement:
-    """A statement: its place, its neighbours, what it binds."""
+    """A statement: its place, its neighbours, what it binds.
+
+    It knows who is before and around it, and nobody knows it back: what nobody asks for any more is free at
+    once, without the garbage collector (which a long run lets look at nothing twice).
+    """
 
     node: ast.stmt
     scope: Scope
-    block: list[Statement]  # its siblings and itself, in order
+    previous: Statement | None  # in its block
     owner: Statement | None  # the compound statement around its block
     line: int  # offset where its first line starts
     end: int  # offset behind its last line, newline included
@@ -47,16 +51,23 @@ class Statement:
     binds: tuple[str, ...] = ()  # names that are certainly bound after it
     inside: tuple[str, ...] = ()  # names that it binds for its own block: loop variables, parameters
     reads: frozenset[str] = frozenset()
+    alone: bool = False  # in its block
     live: bool = True  # False: it only binds names that nothing reads
+
+    def earlier(self) -> list[Statement]:
+        """Its block up to it, the nearest first."""
+        found, statement = [], self.previous
+        while statement:
+            found.append(statement)
+            statement = statement.previous
+        return found
 
     def visible(self) -> list[str]:
         """Names that are certainly bound when this statement starts, innermost first."""
         names: dict[str, None] = {}
         statement: Statement | None = self
         while statement:
-            for sibling in statement.block:
-                if sibling is statement:
-                    break
+            for sibling in reversed(statement.earlier()):
                 names.update(dict.fromkeys(sibling.binds))
             statement = statement.owner
             if statement:
@@ -92,9 +103,9 @@ class Statement:
         return False
 
 
-def names_read(node: ast.AST) -> frozenset[str]:
-    """Names that are loaded anywhere in it."""
-    return frozenset(n.id for n in nodes(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+def names_read(parts: Sequence[ast.AST]) -> frozenset[str]:
+    """Names that these nodes load."""
+    return frozenset([n.id for n in parts if type(n) is ast.Name and type(n.ctx) is ast.Load])
 
 
 def names_stored(node: ast.expr) -> tuple[str, ...]:
@@ -107,13 +118,16 @@ def free_names(node: ast.AST) -> frozenset[str]:
     """Names that it reads and does not bind itself, as comprehensions and lambdas do."""
     parts = nodes(node)
     own = {n.id for n in parts if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    return names_read(node) - own - {n.arg for n in parts if isinstance(n, ast.arg)}
+    return names_read(parts) - own - {n.arg for n in parts if isinstance(n, ast.arg)}
 
 
-def mark_live(scope: Scope) -> None:
-    """Find the assignments of a function that nothing reads, through others of their kind too."""
+def mark_live(statements: Sequence[Statement]) -> None:
+    """Find the assignments of a function that nothing reads, through others of their kind too.
+
+    `statements`: the function's, at any depth, those of functions and classes in it apart.
+    """
     waiting, read = [], set[str]()
-    for statement in scope.statements:
+    for statement in statements:
         statement.live = not statement.only_binds
         if statement.live:
             read |= statement.reads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from evolve.operators.kinds import (
     operated,
     result,
 )
+from evolve.operators.nodes import nodes
 from evolve.operators.scopes import Statement, names_stored
 from evolve.operators.splice import ATOM, AWAIT, BITS, OR, TERNARY, UNARY, Code, strength
 
@@ -70,12 +72,17 @@ def _plain(value: int | float) -> bool:
     return abs(value) < (2**53 if isinstance(value, int) else 1e15)
 
 
+_MAYBE_NUMBERS = (ast.Constant, ast.UnaryOp)
+_NO_SITES = (ast.Starred, ast.Slice, ast.JoinedStr)
+_WITH_PARENTHESES = (ast.Call, ast.keyword, ast.ClassDef)  # of their own around what they hold
+
+
 class Places:
     """Where the syntax of a source stands in its text, as character offsets, and what of it may change."""
 
     def __init__(self, source: str, spans: Sequence[tuple[int, int]]) -> None:
         self.source = source
-        self._spans = spans
+        self._lows, self._highs = [low for low, _ in spans], [high for _, high in spans]  # in order, apart
         # The parser ends lines at \n, \r\n and \r, and counts columns in bytes of UTF-8.
         self._lines = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", source))]
         self._ascii = source.isascii()
@@ -86,15 +93,16 @@ class Places:
 
     def span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
         """Where a node starts and ends."""
-        assert node.end_lineno is not None and node.end_col_offset is not None  # the parser sets them
-        return (
-            self._offset(node.lineno, node.col_offset),
-            self._offset(node.end_lineno, node.end_col_offset),
-        )
+        last, column = node.end_lineno, node.end_col_offset
+        assert last is not None and column is not None  # the parser sets them
+        if self._ascii:
+            return self._lines[node.lineno - 1] + node.col_offset, self._lines[last - 1] + column
+        return self._offset(node.lineno, node.col_offset), self._offset(last, column)
 
     def inside(self, start: int, end: int) -> bool:
         """Whether all of this text may change."""
-        return any(low <= start and end <= high for low, high in self._spans)
+        around = bisect_right(self._lows, start) - 1
+        return around >= 0 and end <= self._highs[around]
 
     def grouped(self, start: int, end: int) -> tuple[int, int]:
         """The span with the parentheses around it, which only group where an operator is beside them."""
@@ -111,8 +119,6 @@ class Places:
 
     def _offset(self, line: int, column: int) -> int:
         start = self._lines[line - 1]
-        if self._ascii:
-            return start + column
         return start + len(self.source[start : start + column].encode()[:column].decode())
 
 
@@ -138,19 +144,21 @@ class Sites:
         """Read an expression and what is inside; gives its kind. `fixed`: it is no site itself."""
         count = len(self.found)
         kind = self._inner(node)
-        if fixed or isinstance(node, ast.Starred | ast.Slice | ast.JoinedStr):
+        if fixed or isinstance(node, _NO_SITES):
             return kind
-        start, end = self._places.span(node)
-        code = Code(self._places.source[start:end], strength(node))
-        if "\n" in code.text or "\r" in code.text:
+        places = self._places
+        start, end = places.span(node)
+        code = Code(places.source[start:end], strength(node))
+        if node.lineno != node.end_lineno:
             code = Code(ast.unparse(node), ATOM if isinstance(node, ast.Tuple) else code.strength)
-        if not isinstance(parent, ast.Call | ast.keyword | ast.ClassDef):
-            start, end = self._places.grouped(start, end)
-        if self._places.inside(start, end):
+        if not isinstance(parent, _WITH_PARENTHESES):
+            start, end = places.grouped(start, end)
+        if places.inside(start, end):
             size = len(self.found) - count + 1
             site = Site(node, start, end, code, needs, kind, self.statement, parent, self._bound, size)
             self.found.append(site)
-            self._number(site)
+            if isinstance(node, _MAYBE_NUMBERS):
+                self._number(site)
         return kind
 
     def assign(self, target: ast.expr, kind: Kind, value: ast.expr | None = None) -> None:
@@ -209,15 +217,22 @@ class Sites:
 
     def _inner(self, node: ast.expr) -> Kind:
         """Read what is inside an expression; gives the kind of the whole."""
-        match node:
+        match node:  # the most frequent first
+            case ast.Name(id=name):
+                return self._bound.get(name) or self.statement.scope.kind(name) or OTHER
             case ast.Constant(value=value):
                 if isinstance(value, bool):
                     return TRUTH
-                return SCALAR if isinstance(value, int | float) else OTHER
-            case ast.Name(id=name):
-                return self._bound.get(name) or self.statement.scope.kind(name) or OTHER
+                return SCALAR if isinstance(value, (int, float)) else OTHER
             case ast.BinOp():
                 return self._binary(node)
+            case ast.Call():
+                return self._call(node)
+            case ast.Subscript():
+                kind = self.read(node.value, ATOM, node, fixed=True)
+                return self.usage.item(node, kind, self._indices(node.slice))
+            case ast.Attribute():
+                return self._attribute(node)
             case ast.UnaryOp():
                 kind = self.read(node.operand, strength(node), node)
                 return Kind("truth", kind.shape) if isinstance(node.op, ast.Not) else kind
@@ -234,13 +249,6 @@ class Sites:
                 self.read(node.test, OR, node)
                 kind, other = self.read(node.body, OR, node), self.read(node.orelse, TERNARY, node)
                 return kind if kind == other or kind.role != "number" else join(kind, other)
-            case ast.Call():
-                return self._call(node)
-            case ast.Subscript():
-                kind = self.read(node.value, ATOM, node, fixed=True)
-                return self.usage.item(node, kind, self._indices(node.slice))
-            case ast.Attribute():
-                return self._attribute(node)
             case ast.List() | ast.Tuple() | ast.Set():
                 for part in node.elts:
                     self.read(part, TERNARY, node)
@@ -250,7 +258,7 @@ class Sites:
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 self._comprehension(node)
             case ast.Lambda():
-                kept, usage = self._bound, Usage(node)
+                kept, usage = self._bound, Usage(nodes(node))
                 names = [*node.args.posonlyargs, *node.args.args]
                 self._bound = kept | {argument.arg: usage.parameter(argument) for argument in names}
                 self.read(node.body, TERNARY, node)

@@ -13,30 +13,19 @@ from evolve.types import Failure, Files, Json, Proposal
 
 # How strongly an expression binds; its text is put in parentheses where its place asks for more.
 TERNARY, OR, AND, NOT, COMPARE, BITS, ADD, MULTIPLY, UNARY, POWER, AWAIT, ATOM = range(1, 13)
-_BINDING: dict[type[ast.operator], int] = {
+_BINDING: dict[type[object], int] = {  # of operators, and of expressions without one
+    ast.NamedExpr: 0, ast.Yield: 0, ast.YieldFrom: 0, ast.Tuple: 0,
+    ast.IfExp: TERNARY, ast.Lambda: TERNARY, ast.Or: OR, ast.And: AND, ast.Not: NOT, ast.Compare: COMPARE,
+    ast.BitOr: BITS, ast.BitXor: BITS, ast.BitAnd: BITS, ast.LShift: BITS, ast.RShift: BITS,
     ast.Add: ADD, ast.Sub: ADD, ast.Mult: MULTIPLY, ast.Div: MULTIPLY, ast.FloorDiv: MULTIPLY,
-    ast.Mod: MULTIPLY, ast.MatMult: MULTIPLY, ast.Pow: POWER,
+    ast.Mod: MULTIPLY, ast.MatMult: MULTIPLY, ast.UAdd: UNARY, ast.USub: UNARY, ast.Invert: UNARY,
+    ast.Pow: POWER, ast.Await: AWAIT,
 }  # fmt: skip
 
 
 def strength(node: ast.expr) -> int:
     """How strongly an expression binds."""
-    match node:
-        case ast.BinOp():
-            return _BINDING.get(type(node.op), BITS)
-        case ast.UnaryOp():
-            return NOT if isinstance(node.op, ast.Not) else UNARY
-        case ast.BoolOp():
-            return OR if isinstance(node.op, ast.Or) else AND
-        case ast.Compare():
-            return COMPARE
-        case ast.IfExp() | ast.Lambda():
-            return TERNARY
-        case ast.Await():
-            return AWAIT
-        case ast.NamedExpr() | ast.Yield() | ast.YieldFrom() | ast.Tuple():
-            return 0
-    return ATOM
+    return _BINDING.get(type(getattr(node, "op", node)), ATOM)
 
 
 class Code(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -33,7 +34,9 @@ from evolve.operators.territory import Territory
 from evolve.types import Parent, Proposal, Trial
 
 _TRIES = 12
-_EDITS = (0.78, 0.15, 0.05, 0.02)  # share of children with 1, 2, 3, 4 edits
+_EDITS = np.cumsum((0.78, 0.15, 0.05, 0.02))[:-1].tolist()  # share of children with at most 1, 2, 3 edits
+_WITH_OPERATOR = (ast.BinOp, ast.Compare, ast.BoolOp)
+_WITH_PARTS = (ast.BinOp, ast.UnaryOp, ast.Call, ast.IfExp, ast.BoolOp)
 _COMPARISON = ("<", "<=", ">", ">=", "==", "!=")
 _SIGNS: dict[type[ast.AST], str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
@@ -73,7 +76,7 @@ class Syntax:
         sizes = np.array([len(found[path].sites) for path in paths], dtype=float)
         for _ in range(_TRIES):
             path = paths[int(rng.choice(len(paths), p=sizes / sizes.sum()))] if len(paths) > 1 else paths[0]
-            wanted = 1 + int(np.searchsorted(np.cumsum(_EDITS)[:-1], rng.random(), side="right"))
+            wanted = 1 + bisect_right(_EDITS, rng.random())
             made = [change for _ in range(wanted) if (change := mutate(found[path], rng))]
             if made and (proposal := child(files, path, found[path].source, made, self._territory)):
                 return proposal
@@ -85,8 +88,7 @@ class Syntax:
 
 def mutate(analysis: Analysis, rng: np.random.Generator) -> Change | None:
     """One random edit; None where the kind that was drawn has no place here."""
-    mutation = _MUTATIONS[int(np.searchsorted(_CUMULATED, rng.random(), side="right"))]
-    return mutation.make(analysis, rng)
+    return _MUTATIONS[bisect_right(_CUMULATED, rng.random())].make(analysis, rng)
 
 
 # ------------------------------------------------------------------------------------------- expressions
@@ -118,11 +120,11 @@ def _moved(literal: Number, rng: np.random.Generator) -> float:
 
 def _operator(analysis: Analysis, rng: np.random.Generator) -> Change | None:
     """Another arithmetic, comparison or boolean operator."""
-    site = _draw(analysis, rng, lambda s: isinstance(s.node, ast.BinOp | ast.Compare | ast.BoolOp))
+    site = _draw(analysis, rng, lambda s: isinstance(s.node, _WITH_OPERATOR))
     if not site:
         return None
     node = site.node
-    assert isinstance(node, ast.BinOp | ast.Compare | ast.BoolOp)
+    assert isinstance(node, _WITH_OPERATOR)
     op = node.ops[0] if isinstance(node, ast.Compare) else node.op
     old = _SIGNS.get(type(op))
     left, right = _operands(node)
@@ -236,10 +238,7 @@ def _unwrap(analysis: Analysis, rng: np.random.Generator) -> Change | None:
     site = _draw(
         analysis,
         rng,
-        lambda s: (
-            isinstance(s.node, ast.BinOp | ast.UnaryOp | ast.Call | ast.IfExp | ast.BoolOp)
-            and s.kind.role in ("number", "truth")
-        ),
+        lambda s: isinstance(s.node, _WITH_PARTS) and s.kind.role in ("number", "truth"),
     )
     if not site:
         return None
@@ -332,7 +331,7 @@ def _insert(analysis: Analysis, rng: np.random.Generator) -> Change | None:
 def _delete(analysis: Analysis, rng: np.random.Generator) -> Change | None:
     """A statement less, where its names stay bound."""
     statement = _whole(analysis, rng)
-    if not statement or len(statement.block) == 1:
+    if not statement or statement.alone:
         return None
     if isinstance(statement.node, ast.Return) or set(statement.binds) - set(statement.visible()):
         return None
@@ -345,11 +344,13 @@ def _move(analysis: Analysis, rng: np.random.Generator) -> Change | None:
     statement = _whole(analysis, rng)
     if not statement:
         return None
-    place = statement.block.index(statement)
-    if place + 1 == len(statement.block):
-        return None
-    after = statement.block[place + 1]
-    if not after.whole or isinstance(after.node, ast.Return) or not after.reads.isdisjoint(statement.binds):
+    after = next((each for each in analysis.statements if each.previous is statement), None)
+    if (
+        after is None
+        or not after.whole
+        or isinstance(after.node, ast.Return)
+        or not after.reads.isdisjoint(statement.binds)
+    ):
         return None
     first = analysis.source[statement.line : statement.end]
     second = analysis.source[after.line : after.end]
@@ -457,6 +458,5 @@ _MUTATIONS = (
     _Mutation(1, _move),
     _Mutation(1, _duplicate),
 )
-_CUMULATED = np.cumsum([mutation.weight for mutation in _MUTATIONS])[:-1] / sum(
-    mutation.weight for mutation in _MUTATIONS
-)
+_SHARES = np.cumsum([mutation.weight for mutation in _MUTATIONS])[:-1]
+_CUMULATED = (_SHARES / sum(mutation.weight for mutation in _MUTATIONS)).tolist()

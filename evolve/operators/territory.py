@@ -172,12 +172,10 @@ def escapes(content: bytes) -> int:
             tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return 0  # it will not run at all
-    newlines = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
-    line_of = {offset: number for number, offset in enumerate([*newlines, len(text)], 1)}
     ends = {}
     for opening, closing in _blocks(text):
-        last = line_of.get(closing, len(newlines) + 1)
-        ends.update(dict.fromkeys(range(line_of.get(opening, 1), last), last))
+        last = _line(text, closing)
+        ends.update(dict.fromkeys(range(_line(text, opening), last), last))
     count = 0
     queue: list[ast.AST] = [tree]
     while queue:
@@ -191,3 +189,8 @@ def escapes(content: bytes) -> int:
                 count += node.lineno in ends and stop >= ends[node.lineno]
         queue += ast.iter_child_nodes(node)
     return count
+
+
+def _line(text: str, offset: int) -> int:
+    """Number of the line that starts there, as the parser counts lines."""
+    return 1 + text.count("\n", 0, offset) + text.count("\r", 0, offset) - text.count("\r\n", 0, offset)

@@ -7,7 +7,7 @@ for one; a line whose brackets are balanced for a statement. A child may well no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -185,11 +185,15 @@ def _lines(source: str, spans: Sequence[tuple[int, int]], tokens: Sequence[Token
     return found
 
 
-def texts(files: Files, territory: Territory) -> dict[str, Text]:
-    """The texts of a program that hold something to change, by path; Python's where there is no other."""
+def foreign(files: Files, territory: Territory) -> list[str]:
+    """Paths of a program's editable files that are not Python, in order."""
+    return [path for path in sorted(files) if not path.endswith(".py") and territory.editable(path)]
+
+
+def texts(files: Files, paths: Iterable[str], territory: Territory) -> dict[str, Text]:
+    """Those of some files of a program that hold something to change, by path."""
     found = {}
-    editable = [path for path in sorted(files) if territory.editable(path)]
-    for path in [path for path in editable if not path.endswith(".py")] or editable:
+    for path in paths:
         try:
             source = files[path].decode()
         except UnicodeDecodeError:
@@ -235,7 +239,8 @@ class Tokens:
     def propose(self, parents: Sequence[Parent], rng: np.random.Generator) -> Proposal:
         """Make one child; without one after several tries, a proposal that says so."""
         files = parents[0].variant.files
-        found = texts(files, self._territory)
+        paths = foreign(files, self._territory) or filter(self._territory.editable, sorted(files))
+        found = texts(files, paths, self._territory)
         if not found:
             return no_child("no editable text that this operator can read")
         for _ in range(_TRIES):

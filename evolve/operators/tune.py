@@ -6,7 +6,9 @@ import hashlib
 import importlib
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
+from datetime import datetime
+from functools import cache
+from itertools import islice
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -15,12 +17,13 @@ import numpy as np
 from evolve.operators.analysis import material
 from evolve.operators.splice import Change, Edit, child, no_child, number
 from evolve.operators.territory import Territory
-from evolve.operators.tokens import Literal, quantities, texts
+from evolve.operators.tokens import Literal, foreign, quantities, texts
 from evolve.types import Files, Parent, Proposal, Trial
 
 MOST = 16  # literals that one child changes
 HINT = "hint"  # the operator whose trials say where to look
 _HINTED = 0.5  # of the suggestions for a skeleton of which something is said
+_STARTUP = 4  # observations without which suggestions are random
 _SEEN = 64  # observations that a suggestion is drawn from: the best half and the latest half
 
 
@@ -122,9 +125,8 @@ def numbers_in(files: Files, territory: Territory) -> dict[str, tuple[str, list[
         )
         for path, analysis in material(files, territory).items()
     }
-    for path, text in texts(files, territory).items():
-        if not path.endswith(".py"):
-            found[path] = text.source, quantities(text)
+    for path, text in texts(files, foreign(files, territory), territory).items():
+        found[path] = text.source, quantities(text)
     return {
         path: (source, sorted(literals[: 4 * MOST], key=lambda literal: literal.start))
         for path, (source, literals) in found.items()
@@ -167,18 +169,15 @@ def _suggest(
         if point.value is not None and all(low <= point.numbers[i] <= high for i, low, high in reaches)
     ]
     best = sorted(scored, key=lambda point: -(point.value or 0.0))[: _SEEN // 2]
-    latest = [point for point in scored if point not in best][-(_SEEN - len(best)) :]
-    study = optuna.create_study(
-        direction="maximize",
-        sampler=optuna.samplers.TPESampler(seed=int(rng.integers(2**31)), n_startup_trials=4),
-    )
-    for point in best + latest:
-        known = optuna.create_trial(
-            params={key: point.numbers[int(key)] for key in space}, distributions=space, value=point.value
-        )
-        # the study copies what it is given; nobody else has this one, and copies would take most of the time
-        known.__deepcopy__ = partial(_itself, known)  # type: ignore[attr-defined]
-        study.add_trial(known)
+    taken = {point.numbers for point in best}
+    others = (point for point in reversed(scored) if point.numbers not in taken)
+    latest = list(islice(others, _SEEN - len(best)))[::-1]
+    seed, known = int(rng.integers(2**31)), best + latest
+    if len(known) < _STARTUP:  # what TPE does then, without what it takes to begin
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
+    else:
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP)
+        study = _study(known, space, sampler)
     asked = study.ask(space)
     new = [literal.value for literal in literals]
     for i in chosen:
@@ -187,8 +186,41 @@ def _suggest(
     return new
 
 
-def _itself(known: Any, _: object) -> Any:
-    return known
+def _study(points: Sequence[_Point], space: Mapping[str, Any], sampler: Any) -> Any:
+    """A study that knows these points, without the checks of `create_trial`, which take longer than it."""
+    import optuna
+
+    storage, trial, now = optuna.storages.InMemoryStorage(), _uncopied(), datetime.now()
+    study = optuna.create_study(direction="maximize", sampler=sampler, storage=storage)
+    place = storage.get_study_id_from_name(study.study_name)
+    for point in points:
+        known = trial(
+            number=-1,
+            trial_id=-1,
+            state=optuna.trial.TrialState.COMPLETE,
+            value=point.value,
+            datetime_start=now,
+            datetime_complete=now,
+            params={key: point.numbers[int(key)] for key in space},
+            distributions=space,
+            user_attrs={},
+            system_attrs={},
+            intermediate_values={},
+        )
+        storage.create_new_trial(place, template_trial=known)
+    return study
+
+
+@cache
+def _uncopied() -> Any:
+    """A trial of Optuna's that a storage does not copy: nobody else has it."""
+    from optuna.trial import FrozenTrial
+
+    class Uncopied(FrozenTrial):
+        def __deepcopy__(self, _: object) -> Uncopied:
+            return self
+
+    return Uncopied
 
 
 def _range(value: float, reach: float, hinted: _Range | None) -> Any:
