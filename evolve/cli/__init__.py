@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import typer
 
-from evolve.cli.application import app
+from evolve.cli.application import application
 
 # BadParameter is the one name of typer's usage errors that all its versions export; its base is all of them.
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
@@ -50,7 +50,7 @@ def _reader_left() -> bool:
 
 
 def _dispatch(arguments: list[str]) -> int:
-    command = typer.main.get_command(app)
+    command = application(arguments[0] if arguments else "")
     try:
         # Not `app()`: typer would turn a broken pipe of any part of the machinery into a silent exit.
         with command.make_context("evolve", arguments) as context:

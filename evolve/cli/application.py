@@ -28,21 +28,31 @@ class _Commands(TyperGroup):
                 )
 
 
-app = typer.Typer(
-    name="evolve",
-    help="Evolve a program, prove that it is better, show how it got there.",
-    epilog="Start with: evolve run tsp_constructive --seconds 60",
-    cls=_Commands,
-    invoke_without_command=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for _group in _GROUPS:
-    app.add_typer(_group.commands)
+def application(word: str) -> Any:
+    """What runs a command line that begins with this word.
+
+    Where that names a command, it has this one alone: to make them all takes as long as an import.
+    """
+    app = typer.Typer(
+        name="evolve",
+        help="Evolve a program, prove that it is better, show how it got there.",
+        epilog="Start with: evolve run tsp_constructive --seconds 60",
+        cls=_Commands,
+        invoke_without_command=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    commands = {
+        command.name or getattr(command.callback, "__name__", ""): command
+        for group in _GROUPS
+        for command in group.commands.registered_commands
+    }
+    app.registered_commands += [commands[word]] if word in commands else commands.values()
+    return typer.main.get_command(app)
 
 
-@app.callback()
 def _options(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
