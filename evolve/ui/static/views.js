@@ -227,7 +227,7 @@
       <p class="row"><span><${Variant} run=${run} id=${id} go=${go} /> <span class="quiet">${row === 0 ? "the seed" : run.arm(row)}${others.length ? html` with ${others.map((p) => rows.id[p]).join(", ")}` : ""}</span> <${E.Badges} run=${run} row=${row} /></span>
         <span class="gain ${gain > 0 ? "good" : gain < 0 ? "bad" : "quiet"}">${gain === null ? F.number(rows.score[row]) : html`${F.signed(gain)} <${E.Bar} share=${advance / top} kind="good" />`}</span></p>
       ${rows.idea[row] && html`<p class="idea">${rows.idea[row]}</p>`}
-      ${promotion && promotion.gain !== null && promotion.gain !== undefined && html`<p>Proven${promotion.undone ? ", then undone" : ""}: <b>${F.gain(run.head, promotion.gain, promotion.gain_interval)}</b> over ${promotion.before}, n = ${promotion.checks} check pairs.</p>`}
+      ${promotion && promotion.gain !== null && promotion.gain !== undefined && html`<p>Proven better than ${promotion.before}${promotion.undone ? ", then undone" : ""}; by how much, on n = ${promotion.checks} check pairs: <b>${F.gain(run.head, promotion.gain, promotion.gain_interval)}</b></p>`}
       ${before >= 0 && html`<details open=${open} onToggle=${(e) => setOpen(e.target.open)}><summary>What changed</summary>${open && html`<${StepDiff} run=${run} source=${source} from=${rows.id[before]} to=${id} />`}</details>`}
     </div></li>`;
   }
