@@ -18,7 +18,7 @@ import pytest
 from executor_contract import BARE, CASES, EveryExecutorOfProcesses, Hire, frail, program, recovery
 from raylets import Raylets, raylets
 
-from evolve.cluster.fleet import greet
+from evolve.cluster.roster import greet
 from evolve.cluster.seats import ClusterExecutor, hire
 from evolve.cluster.station import versions
 from evolve.run import RunOptions, run

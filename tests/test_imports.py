@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "sandbox": {"sandbox"},
 }
 ONE_HOME = {  # heavy or delicate libraries, and the one package part that may import them
-    "ray": "evolve/cluster/fleet.py",
+    "ray": "evolve/cluster/connection.py",
     "docker": "sandbox/container.py",
     "litellm": "evolve/models/litellm.py",
     "aiohttp": "evolve/models/chat.py",

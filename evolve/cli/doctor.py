@@ -24,7 +24,7 @@ LEAST_DISK_BYTES = 1 << 30
 MOST_AHEAD = 1.0  # seconds of a node's clock: only logs suffer, no result depends on it
 
 if TYPE_CHECKING:
-    from evolve.cluster.fleet import Node
+    from evolve.cluster.room import Node
 
 Finding = tuple[str, bool | None, str]  # what, fine (None: worth knowing), words
 
@@ -52,7 +52,7 @@ def doctor(cluster: str | None) -> int:
 def _doctor_of_cluster(address: str) -> int:
     """Print each node: its room, sandboxes, image, versions and clock."""
     # late: the cluster's part of the package is needed for nothing else here
-    from evolve.cluster.fleet import look
+    from evolve.cluster.roster import look
     from evolve.cluster.station import versions
 
     out, driver, fit = screen(), versions(), 0
@@ -83,7 +83,7 @@ def node_findings(found: Json, driver: Mapping[str, str], ahead: float) -> tuple
     """Whether a node can work, and what was found there; `found` is text where it did not answer."""
     if isinstance(found, str):
         return False, [("answer", False, found)]
-    from evolve.cluster.fleet import greet  # late, as above
+    from evolve.cluster.roster import greet  # late, as above
 
     wrong = greet(found, driver)
     said = ", ".join(f"{name} {version}" for name, version in found["versions"].items())

@@ -5,7 +5,8 @@
 
 A *station* is what a node does for a run: a pool of workers, each with a sandbox, in one actor. A *seat* is
 one of these workers as the driver sees it: a `Fitness`, so that the executor of one machine, with its one
-policy for faults, serves a cluster as well. The *fleet* knows the nodes; it alone knows Ray.
+policy for faults, serves a cluster as well. The *fleet* puts stations on nodes: the *roster* says which are
+fit, *room* how many seats go where; a *post* is a station as the driver sees it. Only *connection* knows Ray.
 """
 
 from __future__ import annotations

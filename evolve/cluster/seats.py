@@ -9,7 +9,9 @@ from dataclasses import replace
 from threading import Thread
 
 from evolve.cluster import Health
-from evolve.cluster.fleet import SILENT_SECONDS, Fleet, Place, Ray
+from evolve.cluster.connection import Ray
+from evolve.cluster.fleet import SILENT_SECONDS, Fleet
+from evolve.cluster.post import Place
 from evolve.executor import LocalExecutor, Order, Recovery
 from evolve.types import Evaluation, Job, SandboxUnavailable, Walls
 from fitness import wire
