@@ -142,7 +142,8 @@ def _below(pid: int, deep: bool = True) -> list[int]:
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in map(int, listed.read_text().split()):
             command = Path(f"/proc/{child}/cmdline").read_bytes()
-            if b"fitness.evaluator" in command or (deep and b"sandbox.forkserver" in command):
+            evaluates = Path(f"/proc/{child}/comm").read_text() == "evaluator\n"
+            if evaluates or (deep and b"sandbox.forkserver" in command):
                 found += [child, *(_below(child) if deep else ())]
     return found
 

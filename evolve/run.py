@@ -6,7 +6,6 @@ import itertools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from pathlib import Path
 
 from evolve.budget import Clock
 from evolve.executor import LocalExecutor, Recovery, cores
@@ -16,7 +15,7 @@ from evolve.options import RunOptions as RunOptions
 from evolve.stopping import Stop
 from evolve.types import BadInput, CaseKey, Executor, Fitness, Job, Json, Listener
 from fitness.problem import Problem, load
-from fitness.process import Process
+from fitness.process import Zygote
 from fitness.worker import Worker
 
 
@@ -25,15 +24,15 @@ def run(
     listeners: Sequence[Listener] = (),
     executor: Executor | None = None,
     notice: Callable[[str], None] = lambda text: None,
-    start: Callable[[Path], Process] = Process,
+    zygote: Zygote | None = None,
     brokered: DeskBroker | None = None,
 ) -> dict[str, Json]:
     """Start or resume a run; return the object that `--json` prints.
 
-    `executor` is used, and left open, instead of worker processes of this machine, which `start` begins in
-    the problem's folder; `brokered` is what its programs reach models by. `notice` is told, from any thread,
-    why the run waits, "" when it goes on. Raises BadInput for what the user got wrong, RunError when the run
-    cannot do its work.
+    `executor` is used, and left open, instead of worker processes of this machine, which are forked from
+    `zygote`, where one is there already; `brokered` is what its programs reach models by. `notice` is told,
+    from any thread, why the run waits, "" when it goes on. Raises BadInput for what the user got wrong,
+    RunError when the run cannot do its work.
     """
     clock = Clock()
     problem = load(options.problem)
@@ -51,10 +50,7 @@ def run(
     if agents and options.cluster is not None:
         raise BadInput("--cluster", "one machine, where programs ask models", options.cluster)
 
-    def worker() -> Fitness:
-        return Worker(problem, options.walls, core=next(free), start=start, broker=broker if agents else None)
-
-    with stop.listening(), closing(broker):
+    with stop.listening(), closing(broker), ExitStack() as stack:
         if executor is not None:
             return _play(options, problem, clock, executor, stop, listeners, notice, brokered or broker)
         known = Job(problem.seed_files, (CaseKey("search", 0),))
@@ -66,12 +62,18 @@ def run(
 
             own = hire(options.cluster, problem, options.walls, options.workers, recovery, stop)
         else:
+            origin = zygote or stack.enter_context(closing(Zygote(options.walls.kind)))
+
+            def worker() -> Fitness:
+                core, asked = next(free), broker if agents else None
+                return Worker(problem, options.walls, core=core, zygote=origin, broker=asked)
+
             room = max(int((os.cpu_count() or 1) / problem.resources.cpus), 1)
             own = LocalExecutor(worker, options.workers or len(slots) or room, recovery)
-        with closing(own), ExitStack() as stack:
-            if options.metrics is not None:
-                listeners = [*listeners, stack.enter_context(closing(Metrics(options.metrics, own)))]
-            return _play(options, problem, clock, own, stop, listeners, notice, broker)
+        stack.enter_context(closing(own))
+        if options.metrics is not None:
+            listeners = [*listeners, stack.enter_context(closing(Metrics(options.metrics, own)))]
+        return _play(options, problem, clock, own, stop, listeners, notice, broker)
 
 
 def _play(

@@ -1,7 +1,4 @@
-"""The evaluator process: `python -m fitness.evaluator CHANNEL`, started by `fitness.worker.Worker`.
-
-It owns a problem's evaluate.py and the sandbox, and ends when the process that started it does.
-"""
+"""What an evaluator process does: it owns a problem's evaluate.py and the sandbox, ends with its parent."""
 
 from __future__ import annotations
 
@@ -20,13 +17,9 @@ from sandbox import open_sandbox
 from sandbox.launch import Setup
 
 
-def main() -> None:
+def serve(channel: socket.socket) -> None:
     """Answer jobs until the other side is gone."""
-    # Ctrl-C and a SIGTERM to the whole group are the driver's to answer: it lets running jobs finish.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _end_with_parent()
-    channel = socket.socket(fileno=int(sys.argv[1]))
     try:
         fitness = _open(wire.receive(channel), wire.Asking(channel))
     except EvolveError as error:
@@ -49,7 +42,6 @@ def main() -> None:
 
 def _open(setup: Json, broker: Broker) -> ProblemFitness:
     problem = wire.unpack_problem(setup["problem"])
-    os.chdir(problem.folder)  # where evaluate.py finds files of its own
     if setup["core"] is not None:
         os.sched_setaffinity(0, {setup["core"]})  # a process sandbox inherits it
     sandbox = open_sandbox(Walls(**setup["walls"]), _needs(problem, setup["core"], setup["broker"]))
@@ -91,7 +83,3 @@ def _end_with_parent() -> None:
     poll.register(0, select.POLLIN)
     if poll.poll(0):  # it closed before the kernel was asked
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,14 +1,20 @@
-"""The evaluator process of a worker, from its start to its end. Light: it is started before all else."""
+"""Evaluator processes as their worker sees them, from start to end, and the one that they are forked from.
+
+Light: the latter is started before all else.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
+import select
+import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -18,18 +24,57 @@ ENVIRONMENT = (
     *("DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
     "CUDA_VISIBLE_DEVICES",  # a cluster names the cards that are this worker's
 )
+PID = struct.Struct("i")  # what a channel begins with
 LINE_SHOWN = 300  # characters of what it printed last
+START_SECONDS = 60.0  # imports, on a machine that is busy
 
 
-class Process:
-    """One life of an evaluator process, its channel, its lifeline (standard input) and its log."""
+class Zygote:
+    """A process that has imported what an evaluator needs, once, and forks one whenever it is asked.
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """In a problem's folder, where it is known already. Raises OSError."""
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `end`)
-        self.channel, theirs = socket.socketpair()
-        self._ending = threading.Lock()
-        self.ended, self.code, self.last_words = False, 0, ""
+    Starts at once but does not wait. What it forks lives on without it.
+    """
+
+    def __init__(self, kind: str = "auto") -> None:
+        """For sandboxes of this kind, as `evolve.types.Walls` has it. Raises OSError."""
+        self._kind = kind
+        self._asking = threading.Lock()
+        self._closed = False
+        self._begin()
+
+    @property
+    def pid(self) -> int:
+        """Of the present one."""
+        return self._popen.pid
+
+    def fork(self, folder: Path) -> Process:
+        """An evaluator process in a problem's folder; a zygote that has died is replaced. Raises OSError."""
+        with self._asking:
+            for _ in range(2):
+                try:
+                    return Process(self._control, folder)
+                except (ConnectionError, TimeoutError):
+                    if self._closed:
+                        raise
+                    said = self._end()
+                    self._begin()
+        raise OSError(f"what it is forked from ended at its start: {said}")
+
+    def close(self) -> None:
+        """End it, not what it has forked. Idempotent."""
+        self._closed = True
+        self._end()
+
+    def _end(self) -> str:
+        """Its last words; empty where it has ended before."""
+        self._control.close()
+        self._popen.kill()
+        self._popen.wait()
+        said = "" if self._log.closed else _last_line(self._log)
+        self._log.close()
+        return said
+
+    def _begin(self) -> None:
         environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
         environment |= {
             "LANG": "C.UTF-8",
@@ -37,62 +82,75 @@ class Process:
             "OPENBLAS_NUM_THREADS": "1",  # a thread a core would compete with the programs
             "OMP_NUM_THREADS": "1",
         }
-        try:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `_end`)
+        with theirs:
             self._popen = subprocess.Popen(
-                [sys.executable, "-u", "-P", "-m", "fitness.evaluator", str(theirs.fileno())],
-                stdin=subprocess.PIPE,
+                [sys.executable, "-u", "-P", "-m", "fitness.zygote", str(theirs.fileno()), self._kind],
+                stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=[theirs.fileno()],
                 env=environment,
-                cwd=folder,
             )
-        except OSError:
-            self.channel.close()
-            self._log.close()
+
+
+class Process:
+    """One life of an evaluator process, its channel, its lifeline (standard input) and its log."""
+
+    def __init__(self, zygote: socket.socket, folder: Path) -> None:
+        """Have it forked. Raises ConnectionError where there is no zygote any more, else OSError."""
+        self._ending = threading.Lock()
+        self.ended, self.code, self.last_words = False, 0, ""
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by `end`)
+        self.channel, channel = socket.socketpair()
+        lifeline, self._lifeline = os.pipe()
+        place = -1
+        try:
+            place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            descriptors = [lifeline, self._log.fileno(), channel.fileno(), place]
+            socket.send_fds(zygote, [b"fork"], descriptors)
+            channel.close()
+            self.channel.settimeout(START_SECONDS)
+            told = self.channel.recv(PID.size)
+            if not told:
+                raise ConnectionResetError
+            self.pid: int = PID.unpack(told)[0]
+        except BaseException:
+            self._release()
             raise
         finally:
-            theirs.close()
-
-    @property
-    def pid(self) -> int:
-        """Of the evaluator."""
-        return self._popen.pid
+            channel.close()
+            for descriptor in (lifeline, place):
+                if descriptor >= 0:
+                    os.close(descriptor)
 
     def end(self, grace_seconds: float = 0.0) -> None:
         """Kill it and free what belonged to it; then `code` and `last_words` tell. Idempotent."""
         with self._ending:
             if self.ended:
                 return
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._popen.wait(grace_seconds)
-            self._popen.kill()
-            self.code = self._popen.wait()
-            assert self._popen.stdin is not None
-            self._popen.stdin.close()
-            self.channel.close()
-            self._log.seek(0)
-            lines = self._log.read().decode(errors="replace").split("\n")
-            self.last_words = next((line[:LINE_SHOWN] for line in reversed(lines) if line.strip()), "")
-            self._log.close()
+            with suppress(ProcessLookupError):  # somebody waits for all children of this process
+                life = os.pidfd_open(self.pid)
+                try:
+                    select.select([life], [], [], grace_seconds)
+                    signal.pidfd_send_signal(life, signal.SIGKILL)
+                finally:
+                    os.close(life)
+            with suppress(ChildProcessError):  # as above
+                self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            self.last_words = _last_line(self._log)
+            self._release()
             self.ended = True
 
+    def _release(self) -> None:
+        self.channel.close()
+        os.close(self._lifeline)
+        self._log.close()
 
-class Ahead:
-    """Evaluator processes that import what they need while whoever will use them is still importing."""
 
-    def __init__(self, count: int) -> None:
-        """Start so many."""
-        self._idle = [Process() for _ in range(count)]
-
-    def take(self, folder: Path) -> Process:
-        """One of them, or a new one when they are used up. Raises OSError."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return Process(folder)
-
-    def close(self) -> None:
-        """End those that nobody has taken. Idempotent."""
-        while self._idle:
-            self._idle.pop().end()
+def _last_line(log: IO[bytes]) -> str:
+    """Last line of a log that is not empty, as far as it is shown."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").split("\n")
+    return next((line[:LINE_SHOWN] for line in reversed(lines) if line.strip()), "")

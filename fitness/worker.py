@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -24,10 +23,9 @@ from evolve.types import (
 from fitness import wire
 from fitness.evaluation import CHECKS, NOBODY
 from fitness.problem import Problem, load
-from fitness.process import Process
+from fitness.process import START_SECONDS, Process, Zygote
 from sandbox.process import most_seconds
 
-START_SECONDS = 60.0  # imports and the sandbox's start, on a machine that is busy
 SCORE_SECONDS = 1.0  # what evaluate.py may take for a case, beside the program
 
 
@@ -44,14 +42,14 @@ class Worker:
         walls: Walls = ANY_WALLS,
         slack_seconds: float = 30.0,
         core: int | None = None,
-        start: Callable[[Path], Process] = Process,
+        zygote: Zygote | None = None,
         broker: Broker | None = None,
     ) -> None:
         self._broker = broker  # whom programs reach models by; None: they cannot
         self._problem = problem if isinstance(problem, Problem) else load(problem)
         self._walls, self._slack = walls, slack_seconds
         self._core = core  # that evaluator and programs stay on; None: any
-        self._begin = start  # an evaluator process
+        self._zygote = zygote  # of all workers' evaluators; None: one for each start
         self._closed = False
         self._level = ""  # empty: this evaluator has not said yet that it is ready
         self._starting = threading.Lock()
@@ -136,7 +134,7 @@ class Worker:
 
     def _start(self) -> Process:
         try:
-            process = self._begin(self._problem.folder)
+            process = self._forked()
         except OSError as error:
             raise EvaluatorError(f"the evaluator cannot be started: {error}") from error
         setup = {
@@ -148,6 +146,12 @@ class Worker:
         with contextlib.suppress(OSError):  # it died at once: waiting for its answer tells why
             wire.send(process.channel, setup)
         return process
+
+    def _forked(self) -> Process:
+        if self._zygote is not None:
+            return self._zygote.fork(self._problem.folder)
+        with contextlib.closing(Zygote(self._walls.kind)) as zygote:
+            return zygote.fork(self._problem.folder)
 
     def _receive(self, seconds: float, what: str) -> Json:
         try:

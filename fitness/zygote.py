@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from fitness import evaluator
+from fitness.process import PID
 from sandbox import kernel, levels
 
 _CHANNEL = 3
@@ -37,7 +38,7 @@ def main() -> None:
         if pid == 0:
             _become_evaluator(control, descriptors)
             return
-        control.send(str(pid).encode())
+        os.write(descriptors[2], PID.pack(pid))
         for descriptor in descriptors:
             os.close(descriptor)
 

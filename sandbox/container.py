@@ -129,6 +129,11 @@ def _over_stdio(api: Any, setup: Setup) -> Server:
     return Server(attached.connect(stream), life)
 
 
+def load_sdk() -> None:
+    """Import the Docker SDK, which is done late elsewhere: .1 s, and only this level needs it."""
+    import docker  # noqa: F401
+
+
 @contextmanager
 def _daemon() -> Iterator[Any]:
     """The daemon's API, its errors turned into SandboxUnavailable."""

@@ -6,9 +6,11 @@ import ctypes
 import mmap
 import os
 import resource
+import signal
 import struct
 
 libc = ctypes.CDLL(None, use_errno=True)
+_held = ctypes.PyDLL(None, use_errno=True)  # the same, without letting other threads run meanwhile
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_SECCOMP = 1, 4, 8, 22
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 36, 38, 47
@@ -16,6 +18,8 @@ CAP_DAC_READ_SEARCH = 2
 _CAPSET = {"x86_64": 126, "aarch64": 91}.get(os.uname().machine, -1)
 _CAPSET_HEADER = struct.pack("<Ii", 0x20080522, 0)  # version 3, this process
 _CAPSET_DATA = struct.Struct("<6I")
+_CLONE = {"x86_64": 56, "aarch64": 220}.get(os.uname().machine, -1)
+_CLONE_PARENT = 0x8000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MNT_DETACH = 2, 4, 8, 2
 
 
@@ -30,6 +34,20 @@ def check(result: int, what: str) -> int:
 def prctl(option: int, argument: int = 0, other: int = 0) -> int:
     """prctl(2)."""
     return check(libc.prctl(option, ctypes.c_ulong(argument), ctypes.c_ulong(other), 0, 0), f"prctl {option}")
+
+
+def fork_sibling() -> int:
+    """Like os.fork, but the new process becomes a child of this one's parent, which alone can wait for it.
+
+    For processes of one thread: what libc does for locks that other threads hold is left out.
+    """
+    _held.PyOS_BeforeFork()
+    pid: int = _held.syscall(_CLONE, ctypes.c_ulong(_CLONE_PARENT | signal.SIGCHLD), None, None, None, None)
+    if pid == 0:
+        _held.PyOS_AfterFork_Child()
+    else:
+        _held.PyOS_AfterFork_Parent()
+    return check(pid, "clone")
 
 
 def drop_capabilities(keep: frozenset[int] = frozenset()) -> None:

@@ -117,6 +117,12 @@ def open_sandbox(walls: Walls | str = "auto", setup: launch.Setup | Sequence[str
     raise SandboxUnavailable("programs cannot be run safely here. " + "; ".join(reasons))
 
 
+def prepare(kind: str) -> None:
+    """Import what starting a sandbox of this kind takes: once, in a process whose children start many."""
+    if kind == "docker":
+        container.load_sdk()
+
+
 def _open(name: str, setup: launch.Setup) -> ProcessSandbox:
     """Start one level and believe its walls only after a program has run against them."""
     start = partial(_START[name], setup)

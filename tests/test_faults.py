@@ -81,7 +81,7 @@ def evaluators() -> list[int]:
     """The evaluator processes of this one."""
     children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
     pids = [int(pid) for listed in children for pid in listed.read_text().split()]
-    return [pid for pid in pids if b"fitness.evaluator" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "evaluator\n"]
 
 
 def kill_one() -> None:

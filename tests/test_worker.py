@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from problem_folders import EVALUATE, TOML, cases, evaluate, write
 from evolve.types import BadInput, EvaluatorError, Job, SandboxUnavailable, Walls
 from fitness import wire
 from fitness.problem import load
-from fitness.process import ENVIRONMENT
+from fitness.process import ENVIRONMENT, Zygote
 from fitness.worker import Worker
 
 # What the evaluator does when an answer is one of five; anything else is scored as ever.
@@ -38,6 +39,9 @@ def score(case, answer):
         ctypes.PyDLL(None).sleep(1000)  # holds the interpreter: no thread of this process can run
     if answer == 105:
         return {"score": 1, "feedback": " ".join(os.environ)}
+    if answer == 106:
+        import random, numpy
+        return {"score": 1, "feedback": f"{random.random()} {numpy.random.random()}"}
 """,
 )
 QUICK = TOML.replace("seconds = 2.0", "seconds = 0.5")
@@ -221,6 +225,57 @@ time.sleep(1000)
         assert not any(gone(member) for member in members)
         parent.kill()
     assert within(2, partial(all_gone, members))
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> Iterator[tuple[Zygote, list[Worker]]]:
+    """Two workers whose evaluators have one origin."""
+    folder = write(tmp_path / "problem", toml=QUICK, evaluate=TREACHEROUS)
+    with closing(Zygote("none")) as zygote:
+        workers = [Worker(folder, Walls("none", trusted=True), zygote=zygote) for _ in range(2)]
+        yield zygote, workers
+        for worker in workers:
+            worker.close()
+
+
+def test_evaluators_of_one_zygote_draw_each_its_own_numbers(twins: tuple[Zygote, list[Worker]]) -> None:
+    drawn = [worker.evaluate(answering(106)).feedback.split() for worker in twins[1]]
+    assert len(drawn[0]) == 2 and not set(drawn[0]) & set(drawn[1])
+
+
+def test_a_zygote_that_was_killed_is_replaced_and_takes_nobody_along(
+    twins: tuple[Zygote, list[Worker]],
+) -> None:
+    zygote, workers = twins
+    assert [worker.evaluate(HONEST).mean for worker in workers] == [10, 10]
+    os.kill(zygote.pid, signal.SIGKILL)
+    assert workers[0].evaluate(HONEST).mean == 10
+    os.kill(workers[1].pid, signal.SIGKILL)
+    with pytest.raises(EvaluatorError, match="exit code -9"):
+        workers[1].evaluate(HONEST)
+    assert workers[1].evaluate(HONEST).mean == 10
+
+
+@pytest.mark.parametrize("kind", ["docker", "bubblewrap"])
+def test_a_zygote_has_one_thread_and_ends_with_its_parent(tmp_path: Path, kind: str) -> None:
+    """What other threads held when it forks would be held for ever."""
+    code = f"""
+import sys, time
+sys.path[:0] = {sys.path!r}
+from pathlib import Path
+from fitness.process import Zygote
+zygote = Zygote({kind!r})
+process = zygote.fork(Path({str(tmp_path)!r}))
+print(zygote.pid, process.pid, flush=True)
+time.sleep(1000)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        assert [len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids] == [1, 1]
+        assert {*pids} <= {*family(parent.pid)} and pids[1] not in family(pids[0])
+        parent.kill()
+    assert within(2, partial(all_gone, pids))
 
 
 def test_what_is_wrong_with_a_problem_crosses_as_bad_input(tmp_path: Path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from evolve.budget import Budget
@@ -14,20 +13,18 @@ from evolve.cli.screen import screen, status
 from evolve.cli.summary import summary
 from evolve.run import RunOptions, run
 from fitness.problem import load
-from fitness.process import Process
+from fitness.process import Zygote
 
 
-def run_and_show(
-    options: RunOptions, *, as_json: bool, start: Callable[[Path], Process] = Process
-) -> dict[str, Any]:
-    """Run, by workers whose processes `start` begins, show, and return what came out."""
+def run_and_show(options: RunOptions, *, as_json: bool, zygote: Zygote | None = None) -> dict[str, Any]:
+    """Run, by workers whose processes are forked from `zygote`, show, and return what came out."""
     problem = load(options.problem)
     budget = Budget(options.trials, options.seconds, options.usd, options.tokens, options.calls)
     console = status()
     live = console.is_terminal and not console.is_dumb_terminal
     progress = (LiveProgress if live else PlainProgress)(problem, budget, console)
     with progress:
-        result = run(options, [progress], notice=progress.notice, start=start)
+        result = run(options, [progress], notice=progress.notice, zygote=zygote)
     out = screen()
     if as_json:
         out.lines([json.dumps(result, allow_nan=False)])

@@ -25,6 +25,7 @@ from evolve.types import BadInput, EvaluatorError, EvolveError, Json, SandboxUna
 from fitness import problem as problems
 from fitness import wire
 from fitness.problem import Problem
+from fitness.process import Zygote
 from fitness.worker import Worker
 from sandbox import chosen, probe
 
@@ -40,6 +41,7 @@ class Station:
         own = cores() if self._problem.resource is not None else []
         self._cores = [own[seat % len(own)] if own else None for seat in range(seats)]
         self._workers: dict[int, Worker] = {}
+        self._zygote = Zygote(self._walls.kind)
         self._starting = Semaphore(2 * (os.cpu_count() or 1))  # more at once, and each takes too long
         self._lock = Lock()
         self._busy: set[int] = set()
@@ -83,12 +85,15 @@ class Station:
 
     def close(self) -> None:
         """End all workers."""
+        self._zygote.close()
         for worker in list(self._workers.values()):
             worker.close()
 
     def _worker(self, seat: int) -> Worker:
         if seat not in self._workers:
-            self._workers[seat] = Worker(self._problem, self._walls, core=self._cores[seat])
+            self._workers[seat] = Worker(
+                self._problem, self._walls, core=self._cores[seat], zygote=self._zygote
+            )
         return self._workers[seat]
 
     def _told(self, act: Callable[[], Json]) -> bytes:

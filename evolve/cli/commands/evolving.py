@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,10 +83,11 @@ def run(
     consistent_walls(sandbox, trust, runtime)
     chosen, remembered = names(operators), names(memory)
     consistent(to, seed, model or (), paid, prompts, chosen, population, baseline)
-    from fitness.process import Ahead
+    from fitness.process import Zygote
 
-    here = 0 if cluster is not None else workers or os.cpu_count() or 1
-    with closing(Ahead(here)) as ahead:
+    with ExitStack() as stack:
+        # imports what evaluators need while this process imports what the loop needs
+        zygote = stack.enter_context(closing(Zygote(sandbox))) if cluster is None else None
         from evolve.cli.running import run_and_show
         from evolve.options import RunOptions
         from evolve.types import Walls
@@ -114,7 +114,7 @@ def run(
             exchange=exchange,
             metrics=metrics,
         )
-        return _status(run_and_show(options, as_json=json, start=ahead.take))
+        return _status(run_and_show(options, as_json=json, zygote=zygote))
 
 
 @commands.command(rich_help_panel=HEADING)
