@@ -177,7 +177,7 @@ class Server:
             uid = first + self._number % count
         self._number += 1
         self._prepare(uid)
-        pid = os.fork()
+        pid = kernel.fork()
         if pid == 0:
             try:
                 self._child(uid, channel, stderr)
