@@ -192,6 +192,22 @@ def f(case):
     assert answer(one(sandbox, source)) == 210
 
 
+def test_every_processor_that_the_sandbox_has(sandbox):
+    """A job begins on the fork server's own, and may not choose."""
+    source = """
+import os
+def f(case):
+    had = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(had)})
+    except OSError:
+        return len(had), len(os.sched_getaffinity(0))
+    return len(had), 0
+"""
+    here = len(os.sched_getaffinity(0))
+    assert answer(one(sandbox, source)) == [here, here if sandbox.level != "none" else 0]
+
+
 def test_noise_on_stdout_and_stderr_is_no_answer(sandbox):
     source = """
 import sys, os
