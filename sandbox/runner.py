@@ -114,6 +114,7 @@ def serve(channel: frames.Channel, confine: Callable[[Order], None]) -> None:
             return
         channel.send(frames.HARNESS)  # from here on, no word about it would be believed
     sys.path.insert(0, home)
+    _seed()
     try:
         entry = _load(order.entry, home, order.files)
     except BaseException as error:  # SystemExit too: whatever the program does, it is reported
@@ -131,9 +132,7 @@ def serve(channel: frames.Channel, confine: Callable[[Order], None]) -> None:
         body = channel.receive(1 << 31).body
         token, case = body[: frames.TOKEN_BYTES], values.decode(body[frames.TOKEN_BYTES :], 1 << 31)
         try:
-            # an unseeded generator gives the same answer wherever the case stands in a job
-            _seed_random(0)
-            _seed_numpy(0)
+            _seed()
             answer = harness(case, entry, call) if harness else entry(case)
         except BaseException as error:
             _fail(channel, token, error, home)
@@ -152,6 +151,12 @@ def serve(channel: frames.Channel, confine: Callable[[Order], None]) -> None:
             else:
                 channel.send(frames.ANSWER, token + encoded)
         answer = None  # may be large, and may have a destructor: not the next case's time
+
+
+def _seed() -> None:
+    """An unseeded generator gives the same numbers in every job, and wherever a case stands in it."""
+    _seed_random(0)
+    _seed_numpy(0)
 
 
 def _load_harness(source: bytes) -> Callable[..., Any]:
