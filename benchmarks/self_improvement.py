@@ -4,6 +4,14 @@
     python benchmarks/self_improvement.py --runs 20 --useless   # useless edits: is one promoted?
 
 Agents run in this process, without a sandbox, as their edits are known; loop, gate, git and broker are real.
+
+A real model, in the real sandbox, on CodeI/O and, sealed, HumanEval (pip install 'evolve-code[tasks,local]'):
+
+    python benchmarks/self_improvement.py --model gguf:MODEL.gguf,context=8192,reply_tokens=1024 \\
+        --into runs/real --trials 8 --search 8 --sealed 48 --arms seed,self,best-of-n,random-edits
+
+prints for each arm how many sealed tasks it and the seed solve, with intervals, and calls, tokens and time.
+An arm is a run in that folder: the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -15,6 +23,8 @@ import time
 from pathlib import Path
 
 from evolve.agents import assemble
+from evolve.cli.comparing import row_of
+from evolve.cli.selfing import ARMS
 from evolve.doubles import InlineExecutor
 from evolve.models.broker import DeskBroker
 from evolve.models.effects import PLANTED, ceiling
@@ -25,6 +35,9 @@ from fitness.doubles import TrustedSandbox
 from fitness.evaluation import ProblemFitness
 from fitness.problem import load
 from populations.ledger import GitLedger
+
+SEED = "seed"  # the arm that tries one clone, and so measures the seed
+SELF = "self"
 
 WORDS = {  # what a planted edit is known by
     "instruction": "edge cases",
@@ -61,14 +74,60 @@ def one(folder: Path, seed: int, trials: int, useless: bool) -> dict[str, object
     }
 
 
+def measure(asked: argparse.Namespace) -> None:
+    """Run each arm with a real model, print what its sealed tasks say and what it cost."""
+    asked.into.mkdir(parents=True, exist_ok=True)
+    place = asked.into / f"problem-{asked.search}-{asked.sealed}"
+    if not place.exists():
+        assemble(place, asked.tasks)
+        toml = (place / "problem.toml").read_text()
+        toml = toml.replace("search = 24", f"search = {asked.search}")
+        (place / "problem.toml").write_text(toml.replace("sealed = 164", f"sealed = {asked.sealed}"))
+    for arm in asked.arms.split(","):
+        options = RunOptions(
+            str(place),
+            asked.into / f"{arm}-{asked.first}.git",
+            1 if arm == SEED else asked.trials,
+            asked.seconds,
+            seed=asked.first,
+            workers=asked.workers,
+            models=tuple(asked.model),
+            operators=ARMS["clones"] if arm == SEED else ARMS.get(arm, ("scaffold", "tune")),
+            baseline=arm if arm == "best-of-n" else None,
+        )
+        result = run(options)
+        with GitLedger.read(Path(result["run"])) as ledger:
+            sealed = [event.measured for event in ledger.events() if event.kind == "sealed"]
+        row = {"arm": arm, "search_score_of_seed": result["seed_score"], "failures": result["failures"]}
+        for side in ("seed", "champion") if sealed else ():
+            solved = int(sum(sealed[-1][side]))
+            low, high = binomial_interval(solved, asked.sealed)
+            row[side] = f"{solved} of {asked.sealed} [{low:.3f}, {high:.3f}]"
+        print(json.dumps(row | row_of(result["run"])), flush=True)
+
+
 def main() -> None:
     """Print a line a run, and what they say together."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--trials", type=int, default=150)
     parser.add_argument("--first", type=int, default=0, help="seed of the first run")
     parser.add_argument("--useless", action="store_true")
+    real = parser.add_argument_group("with a real model")
+    real.add_argument("--model", action="append", help="as for `evolve self`; may be given several times")
+    real.add_argument("--into", type=Path, default=Path("runs/self"), help="folder of the runs")
+    real.add_argument("--arms", default=f"{SEED},{SELF}", help=f"of {SEED}, {SELF}, {', '.join(ARMS)}")
+    real.add_argument("--tasks", help="one set for all draws instead of CodeI/O and HumanEval")
+    real.add_argument("--search", type=int, default=24, help="tasks that every edit is tried on")
+    real.add_argument("--sealed", type=int, default=164, help="tasks at the end")
+    real.add_argument("--seconds", type=float, help="of an arm, all its sessions together")
+    real.add_argument("--workers", type=int)
     asked = parser.parse_args()
+    if asked.model:
+        measure(asked)
+        return
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(asked.first, asked.first + asked.runs):
