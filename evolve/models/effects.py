@@ -1,9 +1,9 @@
 """A model of known effects: how well it answers follows from what the agent that asks it does, and is known.
 
 It serves the machinery, not language models: whether a search finds what helps an agent, and a gate promotes
-nothing else, can be checked from end to end, offline. It knows three kinds of prompts: a drill of
-`seeds/scaffold`, an agent's files with the wish to improve them, a small edit. A drill belongs, by its title,
-to one group:
+nothing else, can be checked from end to end, offline. It knows four kinds of prompts: a drill of
+`seeds/scaffold`, a program of `seeds/improver`, an agent's files with the wish to improve them, a small
+edit. A drill belongs, by its title, to one group:
 
     always        .14  answered well
     instruction   .20  only if the prompt speaks of edge cases
@@ -15,6 +15,9 @@ to one group:
 Asked to improve an agent it makes one of some edits: four that help, the rest useless or harmful; as
 `useless`, the useless ones alone. So an agent's share of solved drills is known: .236 for the seed, .20 more
 for each of three edits, and .075 for a vote of five.
+
+Asked to improve a program it lets it guess four times as often as it does, or breaks it, so only an
+improver that builds on the best so far gets far. It knows that edit of the seed; its others are useless.
 """
 
 from __future__ import annotations
@@ -35,9 +38,12 @@ PLANTED = ("instruction", "tool", "feedback", "vote")
 HELPS = 0.3  # share of edits that are planted ones
 HARMS = 0.2
 REPLY_TOKENS = 4096  # at the most
+SOUND = 0.75  # share of improved programs that are not broken
+MORE, MOST_TRIES = 4, 1024
 
 _FILE = re.compile(r"^=== FILE (\S+)\n(.*?)^=== END$", re.MULTILINE | re.DOTALL)
 _DRILL = re.compile(r"Drill (\S+)\. .*?\nOf (.*?) in the list take (.*?); return (.*?)\.\n", re.DOTALL)
+_TRIES = re.compile(r"^TRIES = (\d+)$", re.MULTILINE)
 _LINE = re.compile(r"Add the line (.+) at the end of (\S+) and")
 _KEPT = {
     "all numbers": "True",
@@ -104,6 +110,8 @@ def use(argument, files):
         return "not an expression of whole numbers"
     return str(eval(argument))
 '''
+_SAME = "        asked = question(goal, files)\n"  # of the seed improver: the same question every time
+_ONWARD = "        asked = question(goal, best(tried))\n"
 _EDGES = "\nBefore you write a program think of its edge cases: nothing, zero, negative numbers.\n"
 
 
@@ -136,6 +144,8 @@ class KnownEffects:
         files = {path: text for path, text in _FILE.findall(prompt) if path != "path"}
         if (line := _LINE.search(prompt)) is not None and line[2] in files:
             return _block(line[2], f"{files[line[2]]}{line[1]}\n")
+        if (tries := _TRIES.search(files.get("program.py", ""))) is not None:
+            return _more(files["program.py"], tries, rng)
         if "agent.py" not in files:
             return "There is nothing here that I know how to do."
         return _edit(files, rng, self._useless)
@@ -190,11 +200,22 @@ def _answer(drill: re.Match[str], prompt: str, rng: np.random.Generator) -> str:
     return "Here it is.\n" + _block("solution.py", good if right else wrong)
 
 
+def _more(program: str, tries: re.Match[str], rng: np.random.Generator) -> str:
+    """The program that guesses more often, or never."""
+    count = min(MORE * int(tries[1]), MOST_TRIES) if rng.random() < SOUND else 0
+    return _block("program.py", f"{program[: tries.start(1)]}{count}{program[tries.end(1) :]}")
+
+
 def _edit(files: Mapping[str, str], rng: np.random.Generator, useless: bool) -> str:
     """One edit of an agent, with its hypothesis."""
     agent, policy = files["agent.py"], files.get("policy.toml", "")
     task = files.get("prompts/task.md", "")
     number = int(rng.integers(10**6))
+    if "prompts/improve.md" in files:
+        if not useless and _SAME in agent and rng.random() < HELPS:
+            why = "Each question can build on the best answer so far."
+            return _said(why, {"agent.py": agent.replace(_SAME, _ONWARD)})
+        return _said("A remark makes the code clearer.", {"agent.py": agent + f"# remark {number}\n"})
     planted = {
         "instruction": (
             "A word about edge cases saves programs that forget them.",
