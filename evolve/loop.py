@@ -8,6 +8,7 @@ population.ask -> parents -> operator.propose -> child -> evaluate -> trial
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from evolve.operators.territory import Territory
 from evolve.stopping import REQUEST
 from evolve.types import (
     BadInput,
+    Batch,
     CaseKey,
     Evaluation,
     Event,
@@ -108,6 +110,35 @@ class Parts:
     reserve: Callable[[History, bool, Budget], float] = lambda history, duels, budget: 0.0
 
 
+_Pending = tuple[Mapping[str, Json], Proposal]
+
+
+@dataclass(slots=True)
+class _Before:
+    """What was in flight when a session ended, and in which order: with one worker, that of its landing."""
+
+    batches: dict[int, tuple[int, Batch]] = field(default_factory=dict)  # duel -> told, and its pairs
+    children: dict[int, int] = field(default_factory=dict)  # trial -> index of its newest proposal
+
+    def tell(self, event: Event) -> None:
+        """Fold one event."""
+        if event.kind == "proposal":
+            self.children[event.decision["trial"]] = event.index
+        elif event.kind in ("duel_batch", "duel_close"):
+            self.batches.pop(event.decision["duel"], None)
+
+    def order(self, pending: Iterable[_Pending]) -> list[_Pending | Batch]:
+        """Children that a proposal names are evaluated at once, then come pairs, then new attempts."""
+        placed: list[tuple[tuple[int, int, int], _Pending | Batch]] = []
+        for number, (told, batch) in enumerate(self.batches.values()):
+            placed.append(((told, 1, number), batch))
+        for each in pending:
+            trial = each[0]["trial"]
+            index = self.children.get(trial)
+            placed.append(((each[0]["told"], 2, trial) if index is None else (index, 0, trial), each))
+        return [each for _, each in sorted(placed, key=lambda one: one[0])]
+
+
 class Search:
     """One session of a search: the folded history, the work in flight, and the verbs between them."""
 
@@ -131,10 +162,16 @@ class Search:
     def replay(self) -> None:
         """Fold what has happened so far; evaluate first what was promised before the last stop."""
         talks: dict[int, Talk | Mission] = {}
+        flight = _Before()
         with garbage.not_looked_for():
-            begun = self._begun()
+            begun, asked = self._begun(), self._asked_before()
             for event in self.parts.ledger.events():
+                if event.kind not in (*GATE_KINDS, "lesson") and not self.history.paused:
+                    finishing = bisect_left(asked, event.index - 1) >= len(asked) > 0
+                    while (batch := self.parts.gate.ask(finishing)) is not None:  # as the loop did
+                        flight.batches[batch.duel] = event.index - 1, batch
                 self._tell(event)
+                flight.tell(event)
                 for decision, proposal in begun.get(event.index, ()):
                     if (again := self._begin_again(decision, proposal)) is not None:
                         talks[decision["trial"]] = again
@@ -145,7 +182,12 @@ class Search:
             self.append("resume", {"changes": self._changes()}, self.parts.session)
         self._judge()
         self._next = max(self._next, self.history.last_trial + 1)
-        for decision, proposal in self.parts.ledger.pending():
+        for each in flight.order(self.parts.ledger.pending()):
+            if isinstance(each, Batch):
+                if each.phase == "check" or not self._out_of_time():
+                    self._start(each)
+                continue
+            decision, proposal = each
             self._next = max(self._next, decision["trial"] + 1)
             begun_as = talks.get(decision["trial"])
             if isinstance(begun_as, Mission) and proposal.files is None:
@@ -162,6 +204,15 @@ class Search:
             if "model" in decision:
                 begun[decision["told"]].append((decision, proposal))
         return begun
+
+    def _asked_before(self) -> list[int]:
+        """The events after which attempts were asked for, where these were all that the budget has."""
+        parts = self.parts
+        if parts.session is None or parts.budget.trials is None:
+            return []
+        decided = [event.decision for event in parts.ledger.events() if event.kind == "trial"]
+        told = [each["told"] for each in (*decided, *(each for each, _ in parts.ledger.pending()))]
+        return sorted(told)[1:] if len(told) > parts.budget.trials else []  # without the seed
 
     def _begin_again(self, decision: Mapping[str, Json], proposal: Proposal) -> Talk | Mission | None:
         """A conversation as far as it had come, its operator knowing what it knew; None: it cannot go on."""
@@ -204,8 +255,8 @@ class Search:
         return [task for task in self.flight.tasks() if isinstance(task, Attempt)]
 
     def _children(self) -> int:
-        """Those on workers or about to be; pairs of duels are beside them and take nobody's place."""
-        return sum(attempt.proposal is not None for attempt in self._attempts())
+        """Those on workers or about to be, agents that make them included; duels take nobody's place."""
+        return sum(each.proposal is not None or each.mission is not None for each in self._attempts())
 
     def closing(self) -> str | None:
         """Name of the budget that leaves no room for another attempt."""
@@ -296,25 +347,30 @@ class Search:
         finishing = reason is not None
         if reason is not None and self._out_of_time():
             self._stop_duels(reason)  # there is time left for the check pairs of a promotion, and for no more
-        while (batch := self.parts.gate.ask(finishing)) is not None:
-            if (lacking := self._lacks(2 * len(batch.cases))) is not None:
-                self._stop_duels(lacking)
-                break
-            sides = {"challenger": batch.challenger}
-            if batch.known is None:
-                sides["champion"] = batch.champion
-            if batch.reference is not None:
-                sides["reference"] = batch.reference
-            alone = batch.phase == "check" or self._suspected(sides.values())
-            jobs = {
-                side: Job(self.parts.ledger.variant(id).files, batch.cases, alone=alone)
-                for side, id in sides.items()
-            }
-            if self.parts.in_turn:
-                jobs["challenger"] = replace(jobs["challenger"], rival=jobs.pop("champion").files)
-            duel = Duel(batch, jobs)
-            for side, job in jobs.items():
-                self.flight.add(duel, job, side)
+        while (batch := self.parts.gate.ask(finishing)) is not None and self._start(batch):
+            pass
+
+    def _start(self, batch: Batch) -> bool:
+        """Put pairs in flight; False: the budget leaves no room for them, and duels end."""
+        if (lacking := self._lacks(2 * len(batch.cases))) is not None:
+            self._stop_duels(lacking)
+            return False
+        sides = {"challenger": batch.challenger}
+        if batch.known is None:
+            sides["champion"] = batch.champion
+        if batch.reference is not None:
+            sides["reference"] = batch.reference
+        alone = batch.phase == "check" or self._suspected(sides.values())
+        jobs = {
+            side: Job(self.parts.ledger.variant(id).files, batch.cases, alone=alone)
+            for side, id in sides.items()
+        }
+        if self.parts.in_turn:
+            jobs["challenger"] = replace(jobs["challenger"], rival=jobs.pop("champion").files)
+        duel = Duel(batch, jobs)
+        for side, job in jobs.items():
+            self.flight.add(duel, job, side)
+        return True
 
     def start_attempts(self) -> None:
         """Keep the workers busy while the budget is open."""

@@ -83,6 +83,10 @@ def play(
     session = _session(options, problem, clock, executor, list(operators), name, desk, rule, kinds, loaded)
     session = replace(session, agents=tuple(sent))
     new, inspected = len(place.begun) < 2, None
+    early = place.path.with_name(f"{place.path.name}.asked")  # what the seed asks, as long as there is no run
+    if new and problem.allowance is not None:
+        early.parent.mkdir(parents=True, exist_ok=True)
+        broker.keep(early)
     if new and (inspected := inspect_seed(session, stop)) is None:
         raise KeyboardInterrupt if stop() == "interrupt" else SystemExit(143)  # there is no run yet
     with (
@@ -97,6 +101,7 @@ def play(
         desk.keep(calls)
         exchange = stack.enter_context(_exchange(options, ledger, problem, notice))
         broker.keep(ledger.folder / "asked")
+        early.unlink(missing_ok=True)  # the seed's trial has it
         gate: Gate = OpenGate() if session.rule == "open" else DuelGate()
         territory = Territory(problem.seed_files, problem.editable)
         memory = Memory(problem, territory, kinds)

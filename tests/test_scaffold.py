@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_runs import evolve
 
 from evolve import agents
 from evolve.agents import assemble
@@ -146,16 +144,6 @@ def test_a_missing_package_is_one_line(tmp_path: Path) -> None:
 SELF = ["self", "--tasks", "drills", "--model", "known-effects", "--trials", "6", "--workers", "1", "--json"]
 
 
-def evolve(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "evolve", *words],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "EVOLVE_AGENTS": str(folder / "agents")},
-    )
-
-
 @pytest.fixture(scope="module")
 def evolved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("self")
@@ -232,63 +220,3 @@ def test_controls_stand_side_by_side(evolved: tuple[Path, dict[str, Any]]) -> No
     assert found[0]["paid_back"] != "-" and found[1]["paid_back"] == "-"
     two = evolve(folder, *words, "--clones", "--random-edits")
     assert two.returncode == 2 and two.stderr.count("\n") == 1
-
-
-def small(folder: Path) -> Path:
-    """The problem of drills with few cases."""
-    place = assemble(folder / "agents-problem", "drills")
-    toml = (place / "problem.toml").read_text()
-    for before, after in (("search = 24", "search = 6"), ("sealed = 164", "sealed = 8"), ("600\n", "24\n")):
-        assert before in toml
-        toml = toml.replace(before, after)
-    (place / "problem.toml").write_text(toml)
-    return place
-
-
-def test_a_killed_run_buys_nothing_twice_and_ends_as_it_would_have(tmp_path: Path) -> None:
-    """Killed three times; the model of known effects repeats itself, so the records can be compared."""
-    words = ["run", str(small(tmp_path)), "--operators", "scaffold", "--model", "known-effects", "--json"]
-    words += ["--trials", "4", "--workers", "1"]
-    whole = evolve(tmp_path, *words, "--to", "whole")
-    assert whole.returncode == 0, whole.stderr
-    for exchanges in (12, 24, 36):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "evolve", *words, "--to", "killed"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=tmp_path,
-            env={**os.environ, "EVOLVE_AGENTS": str(tmp_path / "agents")},
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + 60
-        while process.poll() is None and written(tmp_path) < exchanges and time.monotonic() < deadline:
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-    done = evolve(tmp_path, *words, "--to", "killed")
-    assert done.returncode == 0, done.stderr
-    result, expected = json.loads(done.stdout), json.loads(whole.stdout)
-    assert result["champion"]["id"] == expected["champion"]["id"]
-    assert result["promotions"] == expected["promotions"] and result["trials"] == 4
-    first, second = (_places(tmp_path / f"{name}.git") for name in ("whole", "killed"))
-    lost = [place for place in second if place[-1]]
-    assert len(lost) <= 3, "a kill cuts off one call at the most, which counts as well"
-    assert [place for place in second if not place[-1]] == first
-    assert evolve(tmp_path, "replay", "killed").returncode == 0
-
-
-def written(folder: Path) -> int:
-    """Lines of what was said and is in no event yet, and what events have of it."""
-    path = folder / "killed.git" / "evolve" / "asked"
-    return len(path.read_text().splitlines()) if path.exists() else 0
-
-
-def _places(run: Path) -> list[tuple[Any, ...]]:
-    """Of everything that trials' programs were told: trial, case, call, and whether it was lost."""
-    with GitLedger.read(run) as ledger:
-        return [
-            (event.decision["trial"], each.parameters.get("case"), each.prompt, bool(each.error))
-            for event in ledger.events()
-            if event.kind == "trial" and "asked" in event.measured and event.decision["trial"]
-            for each in read_asked(ledger.file(event.index, "asked.jsonl"))
-        ]

@@ -74,6 +74,8 @@ class DeskBroker:
 
     def keep(self, path: Path) -> None:
         """Keep what is said there until an event has it, and give again what a killed session had bought."""
+        if self.log is not None:
+            self.log.close()
         self.log = Said(path)
 
     def settle(self, keys: Collection[str]) -> None:
@@ -183,7 +185,7 @@ class DeskHearing:
         if (why := self._desk.lost.get(model.name)) is not None:
             raise ModelError(why)
         place, worst = (position, used.amount.calls), model.most(len(prompt.encode()))
-        exchange = self._earlier(place, prompt)
+        exchange = self._earlier(place, model, prompt)
         if exchange is None:
             ticket = Ticket(self._desk.purse, model.name)
             try:
@@ -198,20 +200,21 @@ class DeskHearing:
         used.seconds += exchange.seconds
         return exchange
 
-    def _earlier(self, place: Place, prompt: str) -> Exchange | None:
+    def _earlier(self, place: Place, model: Model, prompt: str) -> Exchange | None:
         """What a killed session had at this place; what it only waited for counts, and is asked again."""
-        found = None if self._broker.log is None else self._broker.log.take(self._key, place)
-        if found is None:
-            return None
-        self._desk.purse.owe(found.model, amount_of(found))
-        self._said.append(found)
-        return found if found.prompt == prompt and not found.error else None
+        log = self._broker.log
+        while log is not None and (found := log.take(self._key, place)) is not None:
+            self._desk.purse.owe(found.model, amount_of(found))
+            self._said.append(found)
+            if found.model == model.name and found.prompt == prompt and not found.error:
+                return found
+        return None
 
     def _buy(self, place: Place, used: _Used, model: Model, prompt: str, worst: Amount) -> Exchange:
-        log = self._broker.log
+        log, written = self._broker.log, 0
         lost = Exchange(model.name, prompt, "", worst.usd, worst.tokens, error=f"{model.name}: {KILLED}")
         if log is not None:
-            log.put(self._key, place, lost)
+            written = log.put(self._key, place, lost)
         left = self._allowance.seconds - used.seconds
         seed = seed_of(self._seed, self._job, place, prompt)
         try:
@@ -230,7 +233,7 @@ class DeskHearing:
         reply = exchange.reply.encode(errors="backslashreplace").decode()
         exchange = replace(exchange, reply=reply, parameters={**exchange.parameters, **parameters})
         if log is not None:
-            log.put(self._key, place, exchange)
+            log.put(self._key, place, exchange, written)
         return exchange
 
 
@@ -266,32 +269,44 @@ def amount_of(exchange: Exchange) -> Amount:
 
 
 class Said:
-    """A file of exchanges that no event has yet, by job, case and call: what a kill would lose otherwise."""
+    """A file of exchanges that no event has yet, by job, case and call: what a kill would lose otherwise.
+
+    One job may be under way several times, as the seed's repeats are: each buys its own.
+    """
 
     def __init__(self, path: Path) -> None:
         self._lock = Lock()
-        held: dict[tuple[str, int, int], bytes] = {}
-        self._earlier: defaultdict[str, dict[Place, Exchange]] = defaultdict(dict)
+        held: dict[tuple[str, int, int, int], bytes] = {}
+        said: dict[tuple[str, int, int, int], Exchange] = {}
         for line in path.read_bytes().split(b"\n") if path.exists() else []:
             with suppress(ValueError, KeyError, TypeError):  # torn: the line before it counts
                 record = json.loads(line)
-                exchange = Exchange(**record["exchange"])
-                place = (record["case"], record["number"])
-                held[(record["job"], *place)] = line + b"\n"
-                self._earlier[record["job"]][place] = exchange
+                key = (record["job"], record["case"], record["number"], record.get("purchase", 0))
+                said[key] = Exchange(**record["exchange"])
+                held[key] = line + b"\n"
+        self._earlier: defaultdict[str, defaultdict[Place, list[Exchange]]] = defaultdict(
+            lambda: defaultdict(list)
+        )
+        for (job, case, number, _), exchange in sorted(said.items(), key=lambda each: each[0]):
+            self._earlier[job][case, number].append(exchange)
+        self._written = max((key[-1] for key in held), default=0)
         self._lines = Lines(path, held)
 
     def take(self, job: str, place: Place) -> Exchange | None:
-        """What an earlier session said there; once."""
+        """What an earlier session said there, the next if it was said several times; each once."""
         with self._lock:
-            return self._earlier[job].pop(place, None) if job in self._earlier else None
+            found = self._earlier[job][place] if job in self._earlier else []
+            return found.pop(0) if found else None
 
-    def put(self, job: str, place: Place, exchange: Exchange) -> None:
-        """Write it down; a later one of the same place replaces it."""
-        record = {"job": job, "case": place[0], "number": place[1], "exchange": asdict(exchange)}
-        line = json.dumps(record).encode() + b"\n"
+    def put(self, job: str, place: Place, exchange: Exchange, written: int | None = None) -> int:
+        """Write it down, instead of what has the number `written`; its number."""
         with self._lock:
-            self._lines.put((job, *place), line)
+            if written is None:
+                written = self._written = self._written + 1
+            record = {"job": job, "case": place[0], "number": place[1], "purchase": written}
+            line = json.dumps(record | {"exchange": asdict(exchange)}).encode() + b"\n"
+            self._lines.put((job, *place, written), line)
+            return written
 
     def settle(self, jobs: Iterable[str]) -> None:
         """Forget what events have."""
