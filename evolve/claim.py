@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import replace
-from itertools import chain
+from itertools import accumulate, chain
 
 from evolve.budget import Budget
 from evolve.history import History, failures_record
 from evolve.landing import Landing
 from evolve.loop import Search
-from evolve.models.broker import asked_file, asked_record
+from evolve.models.broker import asked_file, asked_record, of_side
 from evolve.types import TURNS, CaseKey, Evaluation, Executor, Job, Json
 from fitness.constraints import sealed_constraints
 from fitness.gate import CHECK_PAIRS, draw, nonce_of, sealed_claim
@@ -58,6 +58,7 @@ def run_cases(
 def _joined(parts: Sequence[Evaluation]) -> Evaluation:
     """Several evaluations of one program, or of two that took turns, as one."""
     rivals = [part.rival for part in parts if part.rival is not None]
+    before = accumulate((len(part.scores) for part in parts), initial=0)
     return Evaluation(
         scores=tuple(chain.from_iterable(part.scores for part in parts)),
         failures=tuple(chain.from_iterable(part.failures for part in parts)),
@@ -69,7 +70,11 @@ def _joined(parts: Sequence[Evaluation]) -> Evaluation:
             if all(metric in part.constrained for part in parts)
         },
         rival=_joined(rivals) if rivals else None,
-        asked=tuple(chain.from_iterable(part.asked for part in parts)),
+        asked=tuple(
+            replace(each, parameters={**each.parameters, "case": each.parameters["case"] + first})
+            for first, part in zip(before, parts, strict=False)
+            for each in part.asked
+        ),
     )
 
 
@@ -118,7 +123,8 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
     if survived := {side: list(each.survived) for side, each in sides.items() if each.survived}:
         measured["survived"] = survived
     files = {}
-    if asked := [exchange for each in found for exchange in each.asked]:
+    said = zip(("champion", "seed"), found, strict=False)
+    if asked := [exchange for side, each in said for exchange in of_side(side, each.asked)]:
         measured["asked"] = asked_record(asked)
         measured["tokens_a_case"] = {
             side: sum(said.prompt_tokens + said.reply_tokens for said in each.asked) / len(cases)

@@ -26,7 +26,7 @@ from evolve.history import History, evaluation_record, failures_record
 from evolve.landing import Landing
 from evolve.memory.recall import Recall
 from evolve.models import Amount
-from evolve.models.broker import asked_file, asked_record
+from evolve.models.broker import asked_file, asked_record, of_side
 from evolve.models.desk import Desk, Talk
 from evolve.operators.territory import Territory
 from evolve.stopping import REQUEST
@@ -603,7 +603,9 @@ class Search:
             measured["constrained"] = constrained
         if batch.identical:
             measured["fingerprints"] = {side: each.fingerprint for side, each in duel.sides()}
-        files = _asked(measured, *duel.landed.values())
+        files = _asked(
+            measured, *(replace(e, asked=tuple(of_side(s, e.asked))) for s, e in duel.landed.items())
+        )
         self.append("duel_batch", decision, measured, variant=batch.challenger, files=files)
 
     # ------------------------------------------------------------------------------ written, then told

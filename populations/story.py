@@ -22,6 +22,7 @@ def variant_message(
     trailers = {
         "Trial": event.decision.get("trial"),
         "Operator": variant.operator,
+        "Hypothesis": (event.decision.get("details") or {}).get("hypothesis"),
         "Model": models,
         "Score": "" if score is None else f"{score:.10g}",
         "Failure": failure["kind"] if failure else "",

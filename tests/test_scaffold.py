@@ -173,6 +173,9 @@ def test_what_was_asked_is_in_the_run(evolved: tuple[Path, dict[str, Any]]) -> N
         assert {event.kind for event, _ in rows} == {"trial", "duel_batch", "sealed"}
         ideas = [e.decision["idea"] for e in ledger.events() if e.kind == "proposal"]
         assert ideas and all(idea.endswith(".") for idea in ideas), "every edit has its hypothesis"
+        command = ["git", "-C", str(ledger.path), "log", "--format=%(trailers:key=Hypothesis,valueonly)"]
+        shown = subprocess.run([*command, "champion"], capture_output=True, text=True).stdout.split("\n")
+        assert shown[0] in ideas
 
 
 def test_its_run_is_replayed_and_verified_offline(evolved: tuple[Path, dict[str, Any]]) -> None:
@@ -180,6 +183,15 @@ def test_its_run_is_replayed_and_verified_offline(evolved: tuple[Path, dict[str,
     replayed = evolve(folder, "replay", "scaffold-0")
     assert replayed.returncode == 0, replayed.stdout
     assert evolve(folder, "verify", "scaffold-0").returncode == 0
+
+
+def test_its_evaluations_are_run_again_from_what_was_said(evolved: tuple[Path, dict[str, Any]]) -> None:
+    """No model is asked; the problem is its user's own copy, so evolved with the same tasks."""
+    folder, _ = evolved
+    place = assemble(folder / "copy", "drills")
+    done = evolve(folder, "verify", "scaffold-0", "--rerun", "6", "--problem", str(place))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "run again, give the recorded scores" in done.stdout and "not compared" not in done.stdout
 
 
 def test_the_agent_in_use_edits_other_programs(evolved: tuple[Path, dict[str, Any]]) -> None:

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evolve.history import failures_of
+from evolve.models.broker import read_asked
+from evolve.models.retold import Retold
 from evolve.types import (
     BadInput,
     CaseKey,
     EvaluatorError,
     Event,
+    Exchange,
     Failure,
     Handler,
     Job,
@@ -71,6 +74,7 @@ class Recorded:
     scores: tuple[float, ...]
     failures: Mapping[int, Failure]
     fingerprint: str = ""  # of the answers, where it was recorded
+    side: str | None = None  # of a duel, or of the sealed draws
 
 
 def recorded(events: Sequence[Event]) -> Iterator[Recorded]:
@@ -99,13 +103,14 @@ def recorded(events: Sequence[Event]) -> Iterator[Recorded]:
                     continue  # not run: known from another batch, which the gate compares
                 why = failures_of(failures.get(side, {}))
                 scores, answered = tuple(measured[side]), measured.get("fingerprints", {}).get(side, "")
-                yield Recorded(event.index, f"{side}'s pairs", duel[side], cases, scores, why, answered)
+                yield Recorded(event.index, f"{side}'s pairs", duel[side], cases, scores, why, answered, side)
         elif event.kind == "sealed":
             cases = tuple(CaseKey("sealed", draw(nonce, "sealed", n)) for n in range(decision["count"]))
             for side in ("champion", "seed"):
                 why = failures_of(failures.get(side, {}))  # runs of old have none
                 scores = tuple(measured[side])
-                yield Recorded(event.index, f"{side}'s sealed draws", decision[side], cases, scores, why)
+                what = f"{side}'s sealed draws"
+                yield Recorded(event.index, what, decision[side], cases, scores, why, side=side)
 
 
 # ------------------------------------------------------------------------------------- doing it once more
@@ -124,7 +129,7 @@ class Again:
 def evaluations(
     ledger: GitLedger, events: Sequence[Event], problem: Problem, count: int, walls: Walls
 ) -> Again:
-    """Evaluate some recorded evaluations again.
+    """Evaluate some recorded evaluations again; programs that ask models are told what they were told then.
 
     Which ones follows from the head, so that a second look takes the same and a forger cannot know before.
     """
@@ -133,15 +138,21 @@ def evaluations(
     repeatable = bool(events[0].measured["repeatable"])
     name = f"{len(chosen)} of {len(everything):,} evaluations, run again, give the recorded scores"
     result, differences = Again(name, []), []
-    worker = Worker(problem, walls)
+    teller = None if problem.allowance is None else Retold(problem.allowance)
+    worker = Worker(problem, walls, broker=teller)
     try:
         for each in chosen:
+            if teller is not None:
+                teller.begin(_said(ledger, each))
             try:
                 again = worker.evaluate(Job(ledger.variant(each.variant).files, each.cases))
             except EvaluatorError:
                 if not any(failure.kind == "machinery" for failure in each.failures.values()):
                     raise
                 result.uncompared += len(each.cases)  # it failed then as it fails now
+                continue
+            if teller is not None and teller.strayed:
+                result.uncompared += len(each.cases)  # it may ask what it likes, but nobody knows the reply
                 continue
             differences.append(again.mean - sum(each.scores) / len(each.scores))
             if not repeatable:
@@ -165,6 +176,12 @@ def evaluations(
         worker.close()
     result.differences = () if repeatable else tuple(differences)
     return result
+
+
+def _said(ledger: GitLedger, each: Recorded) -> list[Exchange]:
+    """What the programs of an evaluation were told."""
+    data = ledger.files(each.event).get("asked.jsonl", b"")
+    return [said for said in read_asked(data) if said.parameters.get("side") == each.side]
 
 
 def _by_machine(failure: Failure | None) -> bool:

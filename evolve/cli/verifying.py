@@ -97,6 +97,7 @@ def _again(out: Screen, again: Again) -> int:
         return 0
     if again.uncompared:
         line = f"- {again.uncompared} not compared: they failed then or now by time, memory or the machinery"
+        line += ", or asked models something else"
         out.print(Text(line, style="note"))
     return _report(out, again.what, again.wrong)
 

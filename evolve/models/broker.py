@@ -339,6 +339,11 @@ def asked_record(exchanges: Iterable[Exchange]) -> list[dict[str, Json]]:
     return [rows[name] for name in sorted(rows)]
 
 
+def of_side(side: str, exchanges: Iterable[Exchange]) -> list[Exchange]:
+    """What one side's programs of an event asked, told apart from the other's."""
+    return [replace(each, parameters={**each.parameters, "side": side}) for each in exchanges]
+
+
 def asked_file(exchanges: Iterable[Exchange]) -> bytes:
     """The exchanges, one a line."""
     return b"".join(json.dumps(asdict(each)).encode() + b"\n" for each in exchanges)
