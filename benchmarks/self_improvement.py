@@ -47,16 +47,26 @@ WORDS = {  # what a planted edit is known by
 }
 
 
-def one(folder: Path, seed: int, trials: int, useless: bool) -> dict[str, object]:
+def problem_of(place: Path, tasks: str | None, search: int, sealed: int) -> Path:
+    """The problem with so many tasks, in a new folder."""
+    assemble(place, tasks)
+    toml = (place / "problem.toml").read_text()
+    for before, after in (("search = 24", f"search = {search}"), ("sealed = 164", f"sealed = {sealed}")):
+        assert before in toml
+        toml = toml.replace(before, after)
+    (place / "problem.toml").write_text(toml)
+    return place
+
+
+def one(folder: Path, seed: int, asked: argparse.Namespace) -> dict[str, object]:
     """One run: what was promoted, what of the planted the champion has, its share of the ceiling."""
-    place = assemble(folder / f"problem-{seed}", "drills")
+    place = problem_of(folder / f"problem-{seed}", "drills", asked.search, asked.sealed)
     problem, began = load(place), time.monotonic()
     broker = DeskBroker(problem.allowance)
     executor = InlineExecutor(ProblemFitness(problem, TrustedSandbox(), broker))
-    model = "known-effects:useless" if useless else "known-effects"
-    options = RunOptions(
-        str(place), folder / f"run-{seed}", trials, seed=seed, models=(model,), operators=("scaffold",)
-    )
+    models = ("known-effects:useless" if asked.useless else "known-effects",)
+    to = folder / f"run-{seed}"
+    options = RunOptions(str(place), to, asked.trials, seed=seed, models=models, operators=("scaffold",))
     result = run(options, executor=executor, brokered=broker)
     broker.close()
     with GitLedger.read(Path(result["run"])) as ledger:
@@ -79,10 +89,7 @@ def measure(asked: argparse.Namespace) -> None:
     asked.into.mkdir(parents=True, exist_ok=True)
     place = asked.into / f"problem-{asked.search}-{asked.sealed}"
     if not place.exists():
-        assemble(place, asked.tasks)
-        toml = (place / "problem.toml").read_text()
-        toml = toml.replace("search = 24", f"search = {asked.search}")
-        (place / "problem.toml").write_text(toml.replace("sealed = 164", f"sealed = {asked.sealed}"))
+        problem_of(place, asked.tasks, asked.search, asked.sealed)
     for arm in asked.arms.split(","):
         options = RunOptions(
             str(place),
@@ -115,13 +122,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=150)
     parser.add_argument("--first", type=int, default=0, help="seed of the first run")
     parser.add_argument("--useless", action="store_true")
+    parser.add_argument("--search", type=int, default=24, help="tasks that every edit is tried on")
+    parser.add_argument("--sealed", type=int, default=164, help="tasks at the end")
     real = parser.add_argument_group("with a real model")
     real.add_argument("--model", action="append", help="as for `evolve self`; may be given several times")
     real.add_argument("--into", type=Path, default=Path("runs/self"), help="folder of the runs")
     real.add_argument("--arms", default=f"{SEED},{SELF}", help=f"of {SEED}, {SELF}, {', '.join(ARMS)}")
     real.add_argument("--tasks", help="one set for all draws instead of CodeI/O and HumanEval")
-    real.add_argument("--search", type=int, default=24, help="tasks that every edit is tried on")
-    real.add_argument("--sealed", type=int, default=164, help="tasks at the end")
     real.add_argument("--seconds", type=float, help="of an arm, all its sessions together")
     real.add_argument("--workers", type=int)
     asked = parser.parse_args()
@@ -131,7 +138,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(asked.first, asked.first + asked.runs):
-            rows.append(one(Path(folder), seed, asked.trials, asked.useless))
+            rows.append(one(Path(folder), seed, asked))
             print(json.dumps(rows[-1]), flush=True)
     if asked.useless:
         wrong = sum(row["promotions"] > 0 for row in rows)  # type: ignore[operator]

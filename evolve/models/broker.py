@@ -212,7 +212,9 @@ class DeskHearing:
 
     def _buy(self, place: Place, used: _Used, model: Model, prompt: str, worst: Amount) -> Exchange:
         log, written = self._broker.log, 0
-        lost = Exchange(model.name, prompt, "", worst.usd, worst.tokens, error=f"{model.name}: {KILLED}")
+        at = {"case": place[0], "number": place[1]}
+        why = f"{model.name}: {KILLED}"
+        lost = Exchange(model.name, prompt, "", worst.usd, worst.tokens, parameters=at, error=why)
         if log is not None:
             written = log.put(self._key, place, lost)
         left = self._allowance.seconds - used.seconds
@@ -229,9 +231,8 @@ class DeskHearing:
                 self._desk.lost.setdefault(model.name, str(error))
                 raise
             raise EvaluatorError(f"a model did not answer a program: {error}") from error
-        parameters = {"case": place[0], "number": place[1]}
         reply = exchange.reply.encode(errors="backslashreplace").decode()
-        exchange = replace(exchange, reply=reply, parameters={**exchange.parameters, **parameters})
+        exchange = replace(exchange, reply=reply, parameters={**exchange.parameters, **at})
         if log is not None:
             log.put(self._key, place, exchange, written)
         return exchange
