@@ -11,7 +11,7 @@ A real model, in the real sandbox, on CodeI/O and, sealed, HumanEval (pip instal
         --into runs/real --trials 8 --search 8 --sealed 48 --arms seed,self,best-of-n,random-edits
 
 prints for each arm how many sealed tasks it and the seed solve, with intervals, and calls, tokens and time.
-An arm is a run in that folder: the same command goes on where it was stopped.
+All is kept in that folder: the same command goes on where it was stopped, and asks nothing twice.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ import argparse
 import json
 import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
+
+import numpy as np
 
 from evolve.agents import assemble
 from evolve.cli.comparing import row_of
@@ -28,16 +31,21 @@ from evolve.cli.selfing import ARMS
 from evolve.doubles import InlineExecutor
 from evolve.models.broker import DeskBroker
 from evolve.models.effects import PLANTED, ceiling
+from evolve.models.named import desk as open_desk
+from evolve.models.purse import Limits
 from evolve.options import RunOptions
 from evolve.run import run
+from evolve.types import CaseKey, Exchange, Job
 from fitness.binomial import binomial_interval
 from fitness.doubles import TrustedSandbox
 from fitness.evaluation import ProblemFitness
-from fitness.problem import load
+from fitness.problem import Problem, load
+from fitness.worker import Worker
 from populations.ledger import GitLedger
 
-SEED = "seed"  # the arm that tries one clone, and so measures the seed
+SEED = "seed"  # the arm that is no run: what the seed solves, whether or not it can edit itself
 SELF = "self"
+TASKS = 164  # of HumanEval
 
 WORDS = {  # what a planted edit is known by
     "instruction": "edge cases",
@@ -84,6 +92,27 @@ def one(folder: Path, seed: int, asked: argparse.Namespace) -> dict[str, object]
     }
 
 
+def alone(asked: argparse.Namespace, problem: Problem) -> None:
+    """Let the seed solve sealed tasks, each once; how many it has solved after each of them."""
+    broker = DeskBroker(problem.allowance)
+    desk = open_desk(asked.model, Limits(), {})
+    broker.serve(desk, asked.first)
+    broker.keep(asked.into / f"seed-{asked.first}.asked")
+    tasks = np.random.default_rng(asked.first).permutation(TASKS)[: asked.sealed]
+    solved, said = 0, list[Exchange]()
+    with closing(desk), closing(broker), closing(Worker(problem, broker=broker)) as worker:
+        for count, task in enumerate(tasks, start=1):
+            found = worker.evaluate(Job(problem.seed_files, (CaseKey("sealed", int(task)),)))
+            solved += int(found.scores[0])
+            said += found.asked
+            low, high = binomial_interval(solved, count)
+            row = {"arm": SEED, "task": int(task), "solved": solved, "of": count, "interval": [low, high]}
+            row |= {"failure": found.failures[0] and found.failures[0].kind, "calls": len(said)}
+            row["tokens"] = sum(each.prompt_tokens + each.reply_tokens for each in said)
+            row["seconds"] = round(sum(each.seconds for each in said))
+            print(json.dumps(row), flush=True)
+
+
 def measure(asked: argparse.Namespace) -> None:
     """Run each arm with a real model, print what its sealed tasks say and what it cost."""
     asked.into.mkdir(parents=True, exist_ok=True)
@@ -91,15 +120,18 @@ def measure(asked: argparse.Namespace) -> None:
     if not place.exists():
         problem_of(place, asked.tasks, asked.search, asked.sealed)
     for arm in asked.arms.split(","):
+        if arm == SEED:
+            alone(asked, load(place))
+            continue
         options = RunOptions(
             str(place),
             asked.into / f"{arm}-{asked.first}.git",
-            1 if arm == SEED else asked.trials,
+            asked.trials,
             asked.seconds,
             seed=asked.first,
             workers=asked.workers,
             models=tuple(asked.model),
-            operators=ARMS["clones"] if arm == SEED else ARMS.get(arm, ("scaffold", "tune")),
+            operators=ARMS.get(arm, ("scaffold", "tune")),
             baseline=arm if arm == "best-of-n" else None,
         )
         result = run(options)
