@@ -108,9 +108,7 @@ def open_sealed(search: Search, problem: Problem, stop: Callable[[], object]) ->
     sides = {"champion": champion, "seed": seed}
     measured: dict[str, Json] = {side: list(each.scores) for side, each in sides.items()}
     measured |= {"ran": len(cases) * runs}
-    measured |= sealed_claim(
-        champion.scores, seed.scores if proven else None, problem.sign, reading.differences
-    )
+    measured |= sealed_claim(champion.scores, seed.scores if proven else None, problem.sign, reading)
     if problem.constraints and all(each.constrained for each in sides.values()):
         record: dict[str, Json] = {
             side: {metric: list(values) for metric, values in each.constrained.items()}

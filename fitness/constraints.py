@@ -15,7 +15,7 @@ import numpy as np
 
 from evolve.types import Json
 from fitness.candidates import Candidate
-from fitness.intervals import sealed_claim
+from fitness.intervals import NEWEST, sealed_claim
 from fitness.statistics import Duel, Reading, optimistic_gain, smallest_provable_gain
 
 
@@ -62,18 +62,20 @@ def constraints_of(start_decision: Mapping[str, Json]) -> tuple[Constraint, ...]
 
 
 def sealed_constraints(
-    constraints: Sequence[Constraint], record: Mapping[str, Json], proven: bool
+    constraints: Sequence[Constraint], record: Mapping[str, Json], proven: bool, version: int = NEWEST
 ) -> dict[str, dict[str, Json]]:
     """What the sealed draws say of each metric, as `sealed_claim` does; no gain where nothing was `proven`.
 
-    `record`: side ("champion", "seed") -> metric -> raw values, a case each.
+    `record`: side ("champion", "seed") -> metric -> raw values, a case each; `version`: of the intervals.
     """
     claims: dict[str, dict[str, Json]] = {}
     for each in constraints:
         seed = record["seed"][each.metric] if proven else None
-        claim = sealed_claim(record["champion"][each.metric], seed, each.sign)
+        claim = sealed_claim(record["champion"][each.metric], seed, each.sign, version=version)
         claims[each.metric] = {
-            key: list(value) if isinstance(value, tuple) else value for key, value in claim.items()
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in claim.items()
+            if key != "intervals"
         }
     return claims
 

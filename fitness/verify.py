@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from evolve.types import SCHEMA, Decision, Event, Json
 from fitness.constraints import sealed_constraints
 from fitness.gate import CHECK_PAIRS, Contest, DuelGate, OpenGate, nonce_of
-from fitness.intervals import sealed_claim
+from fitness.intervals import FIRST, sealed_claim
 
 BUDGETS = frozenset({"trials", "usd"})  # reasons to stop that leave nothing in flight
 FROZEN = frozenset({"problem", "seed", "claim", "account", "constraints", "reading", "direction", "gate"})
@@ -303,14 +303,16 @@ class _Review:
             self._expect("seed scores on known draws", before, {n: known[n] for n in before})
             self.opened |= known
         seed = None if self.gate.champion == self.seed else measured["seed"]
+        version = measured.get("intervals", FIRST)
         for key, value in sealed_claim(
-            measured["champion"], seed, self.gate.sign, self.gate.reading.differences
+            measured["champion"], seed, self.gate.sign, self.gate.reading, version
         ).items():
             self._expect(key, value, measured.get(key))
         self._metrics(decision["count"], measured)
         if "constrained" in measured and isinstance(self.gate, DuelGate):
             proven = self.gate.champion != self.seed
-            claims = sealed_constraints(self.gate.constraints, measured["constrained"], proven)
+            record = measured["constrained"]
+            claims = sealed_constraints(self.gate.constraints, record, proven, version)
             self._expect("constraints", claims, measured.get("constraints"))
 
     def _metrics(self, count: int, measured: Mapping[str, Json]) -> None:

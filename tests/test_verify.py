@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -6,7 +7,9 @@ from forgeries import cut_out_event, dropped_trial, edit, find, loser_promoted, 
 from gate_run import Run, noise
 
 from evolve.types import CaseKey, Event
+from fitness.binomial import binomial_interval
 from fitness.gate import OpenGate, sealed_claim
+from fitness.intervals import FIRST, NEWEST
 from fitness.statistics import Reading
 from fitness.verify import verify
 
@@ -14,7 +17,8 @@ from fitness.verify import verify
 def sealed(run: Run, seen: bool = False, opening: int = 1) -> None:
     champion = [run.run(run.gate.champion, CaseKey("sealed", i)) for i in range(40)]
     seed = [run.run("0-seed", CaseKey("sealed", i)) for i in range(40)]
-    claim = sealed_claim(champion, seed if run.gate.champion != "0-seed" else None, run.gate.sign)
+    other = seed if run.gate.champion != "0-seed" else None
+    claim = sealed_claim(champion, other, run.gate.sign, run.gate.reading)
     decision = {
         "opening": opening,
         "champion": run.gate.champion,
@@ -77,6 +81,52 @@ def test_an_honest_run_has_no_mismatch(honest):
 def test_honest_runs_of_every_kind_verify(settings):
     run = story(**settings)
     assert run.count("promotion") >= 1
+    assert verify(run.events) == []
+
+
+def sealed_as(events: list[Event], **changes) -> list[Event]:
+    """The first opening with other values in its measured part; None: without them."""
+    at = find(events, "sealed")
+    measured = {**events[at].measured, **changes}
+    measured = {key: value for key, value in measured.items() if value is not None}
+    return [*events[:at], replace(events[at], measured=measured), *events[at + 1 :]]
+
+
+def test_intervals_are_judged_by_the_version_that_made_them(honest):
+    at = find(honest, "sealed")
+    measured = honest[at].measured
+    scores = measured["champion"], measured["seed"]
+    old, new = (
+        json.loads(json.dumps(sealed_claim(*scores, 1, version=version))) for version in (FIRST, NEWEST)
+    )
+    assert {key: measured[key] for key in new} == new
+    assert old["interval"] != new["interval"]
+    # a run of before, which names no version
+    assert verify(sealed_as(honest, **old, intervals=None)) == []
+    for forged, field in [
+        (sealed_as(honest, intervals=None), "interval"),
+        (sealed_as(honest, interval=old["interval"]), "interval"),
+        (sealed_as(honest, intervals=FIRST), "interval"),
+        (sealed_as(honest, intervals=3), "event"),
+    ]:
+        found = verify(forged)
+        assert (found[0].event, found[0].field) == (at, field)
+    assert "version of intervals: expected 1 to 2, got 3" in str(found[0])
+
+
+def test_exact_intervals_of_passes_verify():
+    def score(variant, case, count):
+        return float(noise(variant, *case, count).random() < (0.9 if variant.startswith("8-") else 0.4))
+
+    run = Run(score, reading=Reading("pass_fail"), claim="tasks", search_cases=6)
+    for _ in range(24):
+        run.trial()
+        run.duel()
+    run.finish()
+    sealed(run)
+    assert run.count("promotion") >= 1
+    claim = run.events[find(run.events, "sealed")].measured
+    assert claim["interval"] == list(binomial_interval(int(sum(claim["champion"])), 40))
     assert verify(run.events) == []
 
 

@@ -18,7 +18,8 @@ from evolve.history import failure_kind, trial_of
 from evolve.result import champion as champion_entry
 from evolve.types import Event, Json, Trial
 from fitness.constraints import constraints_of
-from fitness.intervals import mean_interval
+from fitness.intervals import FIRST, mean_interval, sealed_interval
+from fitness.statistics import Reading
 from populations.ledger import GitLedger
 from populations.pareto import front
 
@@ -328,7 +329,7 @@ class View:
         seed = list(sealed.measured["seed"]) if known else []
         return {
             "seed_confirmed": sum(seed) / len(seed) if seed else None,
-            "seed_interval": self._seed_interval(sealed.index, seed),
+            "seed_interval": self._seed_interval(sealed, seed),
             "champion": sealed.decision["champion"],
             "count": sealed.decision["count"],
             "seen": bool(sealed.decision.get("seen")),
@@ -337,10 +338,12 @@ class View:
             **{key: sealed.measured[key] for key in ("confirmed", "interval", "gain", "gain_interval")},
         }
 
-    def _seed_interval(self, event: int, scores: Sequence[float]) -> Json:
-        if event not in self._intervals:
-            self._intervals[event] = mean_interval(scores)
-        return self._intervals[event]
+    def _seed_interval(self, sealed: Event, scores: Sequence[float]) -> Json:
+        if sealed.index not in self._intervals:
+            reading = Reading.from_json(self.story.start["reading"])
+            version = sealed.measured.get("intervals", FIRST)
+            self._intervals[sealed.index] = sealed_interval(scores, reading, version)
+        return self._intervals[sealed.index]
 
     def _promotion(self, promotion: Promotion) -> dict[str, Json]:
         when = self._when["promotion", promotion.number]
