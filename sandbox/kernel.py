@@ -36,11 +36,6 @@ def prctl(option: int, argument: int = 0, other: int = 0) -> int:
     return check(libc.prctl(option, ctypes.c_ulong(argument), ctypes.c_ulong(other), 0, 0), f"prctl {option}")
 
 
-def cpu() -> int:
-    """The processor that this thread runs on just now."""
-    return int(libc.sched_getcpu())
-
-
 def fork() -> int:
     """Like os.fork for processes of one thread, without what libc and Python do at a fork for those of many.
 

@@ -80,7 +80,7 @@ DENIED: dict[str, _Numbers] = {
 SERVER_USES = frozenset(
     {"fork", "vfork", "kill", "pidfd_open", "mount", "umount2", "chmod", "fchmod", "fchmodat", "fchmodat2"}
     | {"chown", "fchownat", "recvmsg", "sendmsg", "landlock_create_ruleset", "landlock_add_rule"}
-    | {"landlock_restrict_self", "sched_setaffinity"}
+    | {"landlock_restrict_self"}
 )
 # what a job may do as well where it may start processes; `kill` and `tkill` by their target, `socketpair` by
 # its family; modes and times are its own files' only, as it has a user or a read-only view of its own

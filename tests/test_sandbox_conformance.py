@@ -196,7 +196,7 @@ def f(case):
 
 
 def test_every_processor_that_the_sandbox_has(sandbox):
-    """A job begins on the fork server's own, and may not choose."""
+    """A program may use them all, and not choose among them."""
     source = """
 import os
 def f(case):
