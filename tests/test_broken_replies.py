@@ -108,8 +108,8 @@ def test_of_three_broken_replies_in_ten_none_is_lost(tmp_path: Path, monkeypatch
     number_problem(tmp_path / "numbers", PROGRAM, search=2, sealed=4, n_max=20)
     model = Model()
     with serving(model) as server:
-        result = play(tmp_path, f"openai/x,price=0/0,base={server.url}", 60, ("rewrite", "diff"))
-    assert result["trials"] == 60
+        result = play(tmp_path, f"openai/x,price=0/0,base={server.url}", 200, ("rewrite", "diff"))
+    assert result["trials"] == 200
     said: dict[int, list[str]] = {}
     ended, kinds = Counter[str](), set[int]()
     with GitLedger.read(tmp_path / "run.git") as ledger:
@@ -124,9 +124,10 @@ def test_of_three_broken_replies_in_ten_none_is_lost(tmp_path: Path, monkeypatch
                     lost = event.decision["verdict"] != "evaluated" and len(mine) < TRIES
                     ended["lost" if lost else event.decision["verdict"]] += 1
     assert kinds == set(range(10)), "every kind of broken reply came"
-    assert ended.total() >= 15
+    assert ended.total() >= 50
     assert ended["lost"] <= 0.05 * ended.total()
-    assert ended["evaluated"] >= 0.8 * ended.total()
+    # that all tries for one break has a probability of about .3 ** 2: below .75 of fifty is P < .001
+    assert ended["evaluated"] >= 0.75 * ended.total()
     assert set(result["faults"]) >= {"parse", "apply", "inside", "compile", "load"}
     replayed(tmp_path)
 
@@ -214,14 +215,14 @@ def test_all_operators_in_one_run_that_verifies_and_is_replayed(
     number_problem(tmp_path / "numbers", PROGRAM, search=2, sealed=4, n_max=20)
     names = ("rewrite", "diff", "blend", "invent", "repair", "hint", "simplify", "critic", "tune")
     with serving(everything) as server:
-        result = play(tmp_path, f"openai/x,price=0/0,base={server.url}", 70, names)
-    assert result["trials"] == 70
+        # of 300 trials each arm had at least 14, of 70 one had none now and then: who is faster differs
+        result = play(tmp_path, f"openai/x,price=0/0,base={server.url}", 300, names)
+    assert result["trials"] == 300
     trials = [event.decision for event in events(tmp_path) if event.kind == "trial"][1:]
     failed = {trial["variant"] for trial in trials if trial["verdict"] == "failed"}
     repaired = [trial for trial in trials if trial["operator"] == "repair" and len(trial["parents"]) == 2]
     assert repaired and all(trial["parents"][1] in failed for trial in repaired)
-    assert {trial["operator"] for trial in trials if trial["verdict"] == "evaluated"} >= set(names) - {
-        "simplify"
-    }
+    made = {trial["operator"] for trial in trials if trial["verdict"] in ("evaluated", "failed")}
+    assert made >= set(names) - {"simplify"}  # whose child is the same again and again
     shown(tmp_path, "verify", "run.git")
     replayed(tmp_path)

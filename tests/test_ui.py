@@ -396,7 +396,7 @@ def test_a_run_at_work_is_followed_and_steered(browser: Browser, tmp_path: Path)
     with explorer("--allow-control", cwd=tmp_path) as found, watched(browser, found) as seen:
         page = seen.page
         expect(page.get_by_text("No runs yet")).to_be_visible()
-        command = [sys.executable, "-m", "evolve", "run", "tsp_constructive", "--trials=500", "--workers=1"]
+        command = [sys.executable, "-m", "evolve", "run", "numbers", "--workers", "1", "--trials", "100000"]
         command += ["--operators", "evolve.doubles.Nudge", "--i-trust-the-programs", "--sandbox", "none"]
         log = (tmp_path / "log").open("w")
         run = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
