@@ -189,7 +189,9 @@ def test_a_preset_stands_for_numbers_and_gives_way_to_those_that_are_given(tmp_p
 def test_an_unknown_name_offers_the_near_ones() -> None:
     with pytest.raises(BadInput, match="'tsp_constructive'"):
         load("tsp_constructiv")
-    with pytest.raises(BadInput, match=r"circle_packing, flow_shop, improver, online_bin_packing, .*tsp_constructive"):
+    with pytest.raises(
+        BadInput, match=r"circle_packing, flow_shop, improver, online_bin_packing, .*tsp_constructive"
+    ):
         load("zzz")
 
 
