@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_runs import evolve
 
 from evolve.agents import SCAFFOLD, agent_of
 from evolve.models import effects
@@ -137,16 +135,6 @@ def test_the_better_improver_is_better_on_problems_that_it_has_never_seen() -> N
     ]
     interval = mean_interval(differences)
     assert interval is not None and interval[0] > 0.05
-
-
-def evolve(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "evolve", *words],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "EVOLVE_AGENTS": str(folder / "agents")},
-    )
 
 
 def test_it_improves_itself_and_its_run_is_replayed(tmp_path: Path) -> None:
