@@ -39,6 +39,26 @@ def score(case, answer):
         os._exit(3)  # it kills whoever judges it
     return float(answer)
 """
+# Of the children whose last digit is even, and of the others, the first to be judged loses its evaluator.
+MORTAL = """
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+
+def case(split, seed):
+    return seed
+
+
+def score(case, answer):
+    if answer != 0.5:
+        grave = Path("odd" if round(answer * 1e9) % 2 else "even")
+        with suppress(FileExistsError):
+            grave.touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+    return float(answer)
+"""
 
 
 @pytest.fixture
@@ -80,16 +100,20 @@ class Listening:
 def evaluators() -> list[int]:
     """The evaluator processes of this one."""
     children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    pids = [int(pid) for listed in children for pid in listed.read_text().split()]
-    return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text() == "evaluator\n"]
-
-
-def kill_one() -> None:
-    os.kill(evaluators()[0], signal.SIGKILL)
+    found = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for pid in (int(pid) for listed in children for pid in listed.read_text().split()):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if Path(f"/proc/{pid}/comm").read_text() == "evaluator\n":
+                    found.append(pid)
+    return found
 
 
 def kill_all() -> None:
-    for pid in evaluators():
+    """Once there are as many as workers: one that starts later would not be struck."""
+    while len(found := evaluators()) < 2:
+        time.sleep(0.01)
+    for pid in found:
         os.kill(pid, signal.SIGKILL)
 
 
@@ -119,12 +143,18 @@ def impatient(problem: Path, said: list[str], seconds: float) -> Iterator[LocalE
         executor.close()
 
 
-def test_killed_evaluators_cost_nothing_but_a_second_try(problem: Path) -> None:
-    result = play(problem, Listening(after3=kill_one, after8=kill_all))
-    found = trials(result)
+def test_evaluators_that_die_at_work_cost_nothing_but_a_second_try(problem: Path) -> None:
+    (problem / "evaluate.py").write_text(MORTAL)
+    result = play(problem, Listening())
     assert result["trials"] == 20 and result["failures"] == {}
-    survived = [text for event in found for text in event.measured.get("survived", ())]
-    assert 1 <= len(survived) <= 3 and all("exit code -9" in text for text in survived)
+    survived = [event.measured["survived"] for event in trials(result) if "survived" in event.measured]
+    assert len(survived) == 2 and all("exit code -9" in text for (text,) in survived)
+
+
+def test_killed_evaluators_cost_nothing_but_a_second_try(problem: Path) -> None:
+    """Wherever the kill finds them; all at once, so that it strikes no job twice."""
+    result = play(problem, Listening(after8=kill_all))
+    assert result["trials"] == 20 and result["failures"] == {}
 
 
 def test_a_program_that_kills_its_workers_becomes_a_failure_of_its_own(problem: Path) -> None:
