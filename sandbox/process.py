@@ -303,15 +303,15 @@ class _Job:
         self._send(frames.CASE, token + case)
         while True:
             kind, body = self._receive()
-            seconds = time.monotonic() - self._began
             if kind == frames.CALL:
                 self._answer_call(position, body)
-            elif kind == frames.ANSWER and body.startswith(token):
+                continue
+            seconds = time.monotonic() - self._began
+            if kind == frames.ANSWER and body.startswith(token):
                 return Outcome(body[len(token) :], seconds=seconds, calls=self._calls)
-            elif kind == frames.FAILED:
+            if kind == frames.FAILED:
                 return Outcome(None, self._failure(body, token), seconds, calls=self._calls)
-            else:
-                raise _Broken(_protocol_broken())
+            raise _Broken(_protocol_broken())
 
     def _answer_call(self, position: int, body: bytes) -> None:
         self._calls += 1
@@ -324,9 +324,11 @@ class _Job:
             if not (isinstance(request, list) and len(request) == 2 and isinstance(request[0], str)):
                 raise ValueError("a call is its name, a string, and its argument")
             name, argument = request
-            began = time.monotonic()
-            result = self._call(position, name, argument)
-            self._wait(time.monotonic() - began)
+            if self._limits.waiting_seconds:
+                with self._waiting():
+                    result = self._call(position, name, argument)
+            else:
+                result = self._call(position, name, argument)
         except ValueError as error:
             raise _Broken(Failure("invalid_answer", values.one_line(f"call {name}: {error}"))) from None
         try:
@@ -335,9 +337,12 @@ class _Job:
             raise EvaluatorError(f"the result of the handler {name!r} cannot cross: {error}") from None
         self._send(frames.RESULT, encoded)
 
-    def _wait(self, seconds: float) -> None:
-        """Give the program the time that it waited for a handler, as far as it may wait."""
-        given = min(seconds, self._limits.waiting_seconds - self._waited)
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Within, a program waits for a handler: it is given that time back, as far as it may wait."""
+        began = time.monotonic()
+        yield
+        given = min(time.monotonic() - began, self._limits.waiting_seconds - self._waited)
         self._waited += given
         if self._channel.deadline is not None:
             self._channel.deadline += given
@@ -361,14 +366,14 @@ class _Job:
     def _receive(self) -> frames.Frame:
         most = max(self._limits.output_bytes, frames.MESSAGE_BYTES) + frames.TOKEN_BYTES
         try:
-            frame = self._channel.receive(most)
+            kind, body = self._channel.receive(most)
         except frames.Gone:
             raise _Broken(None) from None
         except frames.TooLong:
             raise _Broken(self._too_long()) from None
-        if len(frame.body) > self._limits.output_bytes + frames.TOKEN_BYTES and frame.kind != frames.FAILED:
+        if len(body) > self._limits.output_bytes + frames.TOKEN_BYTES and kind != frames.FAILED:
             raise _Broken(self._too_long())
-        return frame
+        return kind, body
 
     def _too_long(self) -> Failure:
         return Failure("output_limit", f"more than {self._limits.output_bytes} bytes")

@@ -85,7 +85,7 @@ def unpack(body: bytes) -> Order:
 
 def serve(channel: frames.Channel, confine: Callable[[Order], None]) -> None:
     """Run one job in the current directory, which is empty and this job's own; ends with the channel."""
-    order = unpack(channel.receive(1 << 31).body)
+    order = unpack(channel.receive(1 << 31)[1])
     home = os.getcwd()
     try:
         for name, content in order.files.items():
@@ -126,10 +126,10 @@ def serve(channel: frames.Channel, confine: Callable[[Order], None]) -> None:
         if order.calls == 0:
             raise RuntimeError("this problem answers no calls")
         channel.send(frames.CALL, values.encode([name, argument]))
-        return values.decode(channel.receive(1 << 31).body, 1 << 31)
+        return values.decode(channel.receive(1 << 31)[1], 1 << 31)
 
     while True:
-        body = channel.receive(1 << 31).body
+        body = channel.receive(1 << 31)[1]
         token, case = body[: frames.TOKEN_BYTES], values.decode(body[frames.TOKEN_BYTES :], 1 << 31)
         try:
             _seed()

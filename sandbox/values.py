@@ -40,6 +40,7 @@ _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # ------------------------------------------------------------------------------------------------- encode
 
 _encoder = json.JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False)
+_SHORT = 15  # digits of an integer that is written and read without JSON: most calls are made of them
 
 
 def encode(value: Any) -> bytes:
@@ -47,6 +48,8 @@ def encode(value: Any) -> bytes:
 
     Raises ValueError, with the place inside the value, for anything that strict JSON cannot hold.
     """
+    if type(value) is int and 0 <= value < 10**_SHORT:
+        return b"%d" % value
     if isinstance(value, np.ndarray):
         return _encode_array(value)
     plain = _plain(value, (), 1)
@@ -125,6 +128,15 @@ _careful_decoder = json.JSONDecoder(
 )
 
 
+def _parsed(text: str) -> Any:
+    """As `_decoder.decode`, which looks for white space around every value, and is slow at that."""
+    try:
+        value, end = _decoder.raw_decode(text)
+    except json.JSONDecodeError:
+        return _decoder.decode(text)
+    return value if end == len(text) else _decoder.decode(text)
+
+
 def decode(data: bytes, max_bytes: int) -> Any:
     """Plain value of bytes from inside: JSON types, or a native bool, int, uint or float array.
 
@@ -133,6 +145,8 @@ def decode(data: bytes, max_bytes: int) -> Any:
     """
     if len(data) > max_bytes:
         raise ValueError(f"{len(data)} bytes; at most {max_bytes} may cross")
+    if data.isdigit() and len(data) <= _SHORT and (data[0] != b"0"[0] or len(data) == 1):
+        return int(data)
     if data[:6] == MAGIC:
         return _decode_array(data)
     try:
@@ -141,7 +155,7 @@ def decode(data: bytes, max_bytes: int) -> Any:
         raise ValueError(f"byte {error.start}: neither UTF-8 nor an array") from None
     large = _LARGE.search(data) is not None
     try:
-        value = (_careful_decoder if large else _decoder).decode(text)
+        value = _careful_decoder.decode(text) if large else _parsed(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"character {error.pos}: not JSON, {error.msg}") from None
     except RecursionError:

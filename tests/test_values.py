@@ -170,6 +170,8 @@ def test_what_cannot_be_encoded(value, why):
         (b"\xff\xfe", "byte 0"),
         (b"[1 2]", "character 3"),
         (b"1 2", "Extra data"),
+        (b"007", "Extra data"),
+        ("\u0664\u0665".encode(), "character 0"),  # digits, but not JSON's
         (b"[1e999]", r"\[0\]: inf"),
         (b"1e+0000400", "inf"),
         (b"-" + b"9" * 400 + b".0", "-inf"),
@@ -205,6 +207,13 @@ def test_depth():
 def test_the_digits_that_are_allowed():
     largest = 10**4300 - 1
     assert decode(encode([largest, -largest]), MOST) == [largest, -largest]
+
+
+@pytest.mark.parametrize("number", [0, 9, 10**15 - 1, 10**15, -1, -(10**15), True])
+def test_integers_are_written_as_json_writes_them(number):
+    assert encode(number) == json.dumps(number).encode()
+    found = decode(encode(number), MOST)
+    assert found == number and type(found) is type(number)
 
 
 def test_size_is_looked_at_first():

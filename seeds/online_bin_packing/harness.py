@@ -11,11 +11,11 @@ def answer(case, entry, call):
     used = 0  # bins up to the last that holds an item
     item = call("next")
     while item is not None:
-        open_bins = np.nonzero(bins[: used + EMPTY] >= item)[0]
+        open_bins = (bins[: used + EMPTY] >= item).nonzero()[0]
         priorities = np.asarray(entry(float(item), bins[open_bins]))
         if priorities.shape != open_bins.shape:
             raise ValueError(f"priority returned shape {priorities.shape} for {open_bins.shape} bins")
-        best = np.argmax(priorities)
+        best = priorities.argmax()
         if priorities[best] != priorities[best]:
             raise ValueError("priority returned NaN")
         placed.append(int(open_bins[best]))
