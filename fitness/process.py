@@ -125,6 +125,16 @@ class Process:
                 if descriptor >= 0:
                     os.close(descriptor)
 
+    @property
+    def dead(self) -> bool:
+        """Whether it has ended; asked only while it has nothing to say."""
+        with self._ending:
+            if self.ended:
+                return True
+            poll = select.poll()
+            poll.register(self.channel, select.POLLIN)
+            return bool(poll.poll(0))
+
     def end(self, grace_seconds: float = 0.0) -> None:
         """Kill it and free what belonged to it; then `code` and `last_words` tell. Idempotent."""
         with self._ending:

@@ -59,6 +59,8 @@ class Worker:
     def level(self) -> str:
         """What protects from the programs. Raises BadInput, EvaluatorError or SandboxUnavailable."""
         with self._starting:
+            if self._level and self._process.dead:  # since its last job, which the next has no part in
+                self._process.end()
             if self._process.ended and not self._closed:
                 self._level = ""
                 self._process = self._start()

@@ -197,6 +197,8 @@ class ProcessSandbox:
             server.stop()
 
     def _running(self) -> Server:
+        if self._server is not None and self._server.pending(0):
+            self._retire()  # it has died since its last job, which the next has no part in
         if self._server is None:
             self._server, self._jobs = self._source.take(), 0
         return self._server

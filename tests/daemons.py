@@ -88,7 +88,8 @@ class Daemon:
         filling = threading.Thread(target=fill)
         filling.start()
         try:
-            time.sleep(0.1)
+            while os.statvfs(self._data).f_bfree:
+                time.sleep(0.01)
             yield
         finally:
             over.set()

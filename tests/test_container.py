@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def removed():
 def run(sandbox, source, case=1, limits=LIMITS):
     (outcome,) = sandbox.run(Program({"program.py": source.encode()}, "program.py:f"), [case], limits)
     return outcome
+
+
+def strike(sandbox, act):
+    """Do something while a program runs, and wait until it is felt."""
+
+    def struck(*_):
+        act()
+        assert sandbox._server.pending(60)
+
+    program = Program(
+        {"program.py": b"def f(n): return n"},
+        "program.py:f",
+        b"def answer(case, entry, call):\n    call('strike', case)\n    return entry(case)\n",
+    )
+    sandbox.run(program, [1], replace(LIMITS, calls=1), struck)
 
 
 def answer(outcome):
@@ -134,11 +150,14 @@ def test_apart_is_a_container_for_this_work_only(sandbox):
 
 def test_a_container_killed_in_the_middle_is_the_machinery_and_the_next_run_starts_anew(sandbox):
     (id,) = mine()
-    killer = threading.Timer(0.3, lambda: docker("kill", id))
-    killer.start()
     with pytest.raises(SandboxUnavailable, match="died"):
-        run(sandbox, "def f(n):\n    while True: pass")
-    killer.join()
+        strike(sandbox, lambda: docker("kill", id))
+    assert answer(run(sandbox, "def f(n): return n")) == 1
+
+
+def test_a_container_killed_between_two_runs_is_replaced(sandbox):
+    docker("kill", *mine())
+    assert sandbox._server.pending(60)
     assert answer(run(sandbox, "def f(n): return n")) == 1
 
 
@@ -282,11 +301,8 @@ def test_a_daemon_elsewhere_is_reached_without_any_folder(elsewhere):
 
 def test_a_connection_that_breaks_is_the_machinery_and_the_next_run_starts_anew(elsewhere):
     sandbox = open_sandbox("docker")
-    cutter = threading.Timer(0.3, elsewhere.cut)
-    cutter.start()
     with pytest.raises(SandboxUnavailable, match="died"):
-        run(sandbox, "def f(n):\n    while True: pass")
-    cutter.join()
+        strike(sandbox, elsewhere.cut)
     assert answer(run(sandbox, "def f(n): return n")) == 1
     sandbox.close()
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import evaluators
 
 from evolve.doubles import Nudge
 from evolve.executor import LocalExecutor, Recovery
@@ -97,21 +98,9 @@ class Listening:
             act()
 
 
-def evaluators() -> list[int]:
-    """The evaluator processes of this one."""
-    children = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-    found = []
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for pid in (int(pid) for listed in children for pid in listed.read_text().split()):
-            with suppress(FileNotFoundError, ProcessLookupError):
-                if Path(f"/proc/{pid}/comm").read_text() == "evaluator\n":
-                    found.append(pid)
-    return found
-
-
 def kill_all() -> None:
     """Once there are as many as workers: one that starts later would not be struck."""
-    while len(found := evaluators()) < 2:
+    while len(found := evaluators(os.getpid())) < 2:
         time.sleep(0.01)
     for pid in found:
         os.kill(pid, signal.SIGKILL)

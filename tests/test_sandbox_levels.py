@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -119,13 +118,22 @@ sandbox.close()
 
 
 @pytest.mark.parametrize("level", ["bubblewrap", "landlock"])
-def test_a_killed_server_is_an_exception_and_the_next_run_starts_anew(level):
+def test_a_server_killed_in_a_run_is_an_exception_and_one_killed_between_runs_is_replaced(level):
     sandbox = open_sandbox(level)
-    killer = threading.Timer(0.3, lambda: os.killpg(sandbox._server._life._popen.pid, signal.SIGKILL))
-    killer.start()
+
+    def kill(*_):
+        os.killpg(sandbox._server._life._popen.pid, signal.SIGKILL)
+        assert sandbox._server.pending(60)
+
+    struck = Program(
+        {"program.py": b"def f(n): return n"},
+        "program.py:f",
+        b"def answer(case, entry, call):\n    call('kill', case)\n    return entry(case)\n",
+    )
     with pytest.raises(SandboxUnavailable, match="died"):
-        run(sandbox, "def f(n):\n    while True: pass", limits=Limits(seconds=5))
-    killer.join()
+        sandbox.run(struck, [1], Limits(calls=1), kill)
+    assert run(sandbox, "def f(n): return n") == 1
+    kill()
     assert run(sandbox, "def f(n): return n") == 1
     sandbox.close()
 
