@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import sys
+from dataclasses import replace
 
 from evolve.types import Broker, EvolveError, Json, Walls
 from fitness import wire
@@ -15,13 +16,14 @@ from fitness.evaluation import ProblemFitness
 from fitness.problem import Problem
 from sandbox import open_sandbox
 from sandbox.launch import Setup
+from sandbox.turns import Turns
 
 
-def serve(channel: socket.socket) -> None:
+def serve(channel: socket.socket, turns: Turns) -> None:
     """Answer jobs until the other side is gone."""
     _end_with_parent()
     try:
-        fitness = _open(wire.receive(channel), wire.Asking(channel))
+        fitness = _open(wire.receive(channel), wire.Asking(channel), turns)
     except EvolveError as error:
         wire.send(channel, wire.pack_error(error))
         return
@@ -40,11 +42,12 @@ def serve(channel: socket.socket) -> None:
         fitness.close()
 
 
-def _open(setup: Json, broker: Broker) -> ProblemFitness:
+def _open(setup: Json, broker: Broker, turns: Turns) -> ProblemFitness:
     problem = wire.unpack_problem(setup["problem"])
     if setup["core"] is not None:
         os.sched_setaffinity(0, {setup["core"]})  # a process sandbox inherits it
-    sandbox = open_sandbox(Walls(**setup["walls"]), _needs(problem, setup["core"], setup["broker"]))
+    needs = replace(_needs(problem, setup["core"], setup["broker"]), turns=turns)
+    sandbox = open_sandbox(Walls(**setup["walls"]), needs)
     try:
         return ProblemFitness(problem, sandbox, broker if setup["broker"] else None)
     except EvolveError:

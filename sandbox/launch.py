@@ -21,6 +21,7 @@ from typing import Protocol
 from evolve.types import Json, Limits, SandboxUnavailable
 from sandbox import visible
 from sandbox.forkserver import Settings
+from sandbox.turns import Turns
 
 START_SECONDS = 30.0  # of a machine under load; usually .2
 _REPORT_SECONDS = 30.0
@@ -43,6 +44,7 @@ class Setup:
     native: bool = False  # programs are files to execute, built inside perhaps
     files: bool = False  # programs write files in their own directory, at every level
     commands: tuple[str, ...] = ()  # of the system, that a native program is built or run with
+    turns: Turns | None = None  # to begin jobs in; None: nobody else is there
 
 
 class Life(Protocol):

@@ -127,7 +127,7 @@ def _open(name: str, setup: launch.Setup) -> ProcessSandbox:
     """Start one level and believe its walls only after a program has run against them."""
     start = partial(_START[name], setup)
     source: Source = Spares(start) if name == "docker" else OnDemand(start)
-    sandbox = ProcessSandbox(name, source)
+    sandbox = ProcessSandbox(name, source, setup.turns)
     if name != "none":
         hidden = [__file__, *([] if name == "docker" else ["/etc/passwd"])]  # a container has one of its own
         tries = {"hidden": hidden, "alone": not (setup.processes or setup.native)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,7 @@ from sandbox import frames, native, runner, values
 from sandbox.forkserver import END, REPORT, START, Report
 from sandbox.launch import Server
 from sandbox.pool import Source
+from sandbox.turns import HOLD_SECONDS, Turns
 from sandbox.words import death, is_inside
 
 _LOAD_SECONDS = 1.0  # for the machinery of a start, on top of a case's own limit
@@ -67,8 +69,9 @@ class ProcessSandbox:
     Use it from one thread, which must live as long as the sandbox: the kernel ends it with its parent thread.
     """
 
-    def __init__(self, level: str, source: Source) -> None:
+    def __init__(self, level: str, source: Source, turns: Turns | None = None) -> None:
         self.level = level
+        self._turns = turns
         self._source = source
         self._server: Server | None = source.take()
         self._jobs = 0  # that this server has run
@@ -108,7 +111,7 @@ class ProcessSandbox:
                 outcomes += [Outcome(None, hopeless)] * (len(cases) - len(outcomes))
                 break
             with self._serving() as (server, ended):
-                job = _Job(server, program, limits, call)
+                job = _Job(server, program, limits, call, self._turns)
                 job.run(encoded, len(outcomes))
                 ended(job.clean)
             outcomes += job.outcomes
@@ -218,11 +221,14 @@ class ProcessSandbox:
 class _Job:
     """One child: from its start to the report of its end."""
 
-    def __init__(self, server: Server, program: Program, limits: Limits, call: Handler | None) -> None:
+    def __init__(
+        self, server: Server, program: Program, limits: Limits, call: Handler | None, turns: Turns | None
+    ) -> None:
         self.outcomes: list[Outcome] = []
         self.cpu_seconds, self.memory_bytes = 0.0, 0
         self.clean = True
         self._server, self._program, self._limits, self._call = server, program, limits, call
+        self._turns = turns
         self._began = 0.0  # of the present case
         self._waited = 0.0  # for handlers in the present case, and given back
         self._calls = 0
@@ -237,11 +243,14 @@ class _Job:
             # the server's own deadline is a backup, if this process hangs
             patience = self._limits.seconds + self._limits.waiting_seconds
             seconds = patience * (remaining + 1) + _LOAD_SECONDS + 5
+            turn = stack.enter_context(ExitStack())
+            if self._turns is not None:
+                turn.enter_context(self._turns.one())
             self._server.send(START.pack(seconds), [theirs.fileno(), words])
             theirs.close()
             self._channel = frames.Channel(ours)
             try:
-                self._converse(cases, first)
+                self._converse(cases, first, turn)
                 failure, lost = None, False
             except _Broken as broken:
                 failure, lost = broken.failure, True
@@ -267,9 +276,9 @@ class _Job:
         self.cpu_seconds, self.memory_bytes = report.cpu_seconds, report.memory_bytes
         return report.status, report.by_itself
 
-    def _converse(self, cases: Sequence[bytes], first: int) -> None:
+    def _converse(self, cases: Sequence[bytes], first: int, turn: ExitStack) -> None:
         self._loaded = False
-        self._load(len(cases) - first)
+        self._load(len(cases) - first, turn)
         self._loaded = True
         for position in range(first, len(cases)):
             self.outcomes.append(self._case(position, cases[position]))
@@ -277,7 +286,7 @@ class _Job:
             if failure is not None and failure.kind == "out_of_memory":
                 return  # it lives, but what it still holds would be the next case's burden
 
-    def _load(self, cases: int) -> None:
+    def _load(self, cases: int, turn: ExitStack) -> None:
         limits, program = self._limits, self._program
         order = runner.Order(
             program.entry, limits.seconds, cases, limits.memory_bytes, limits.output_bytes, limits.calls,
@@ -286,6 +295,9 @@ class _Job:
         self._began = time.monotonic()
         self._channel.deadline = self._began + limits.seconds + _LOAD_SECONDS
         self._send(frames.JOB, runner.pack(order))
+        if self._turns is not None:
+            select.select([self._channel], [], [], HOLD_SECONDS)
+        turn.close()
         kind, body = self._receive()
         if kind == frames.HARNESS and program.harness is not None:
             if body:  # the first frame is sent before the program's first line has run: it can be believed

@@ -361,3 +361,8 @@ def test_a_server_that_has_run_a_few_jobs_counts_no_references_any_more(sandbox)
     found = [answer(run(sandbox, counts, case=n)) for n in range(12)]
     assert found[0] == [0, 2, 0]  # what a program makes is counted as ever
     assert found[-1] == [1, 2, 11]
+
+
+def test_a_server_of_slow_jobs_takes_no_time_to_be_ready_for_many(sandbox):
+    slow = "import json, sys, time\ndef f(n): time.sleep(0.15); return sys.getrefcount(json.dumps) >> 31"
+    assert [answer(run(sandbox, slow, case=n)) for n in range(10)] == [0] * 10
