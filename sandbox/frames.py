@@ -2,7 +2,7 @@
 
     client -> child   JOB (once)   CASE token + value   RESULT value
     child -> client   HARNESS (where there is one: empty, or why it does not load)   LOADED
-                      FAILED token + [kind, message]   CALL [name, argument]   ANSWER token + value
+                      FAILED token + [kind, message]   CALL name NUL value   ANSWER token + value
                       BUILT files, where the job is a build
 
 Where the job is a command, LOADED is the last frame: bytes of its stdout follow.
@@ -21,6 +21,7 @@ import time
 
 JOB, CASE, RESULT = b"j", b"c", b"r"
 HARNESS, LOADED, FAILED, CALL, ANSWER, BUILT = b"H", b"L", b"F", b"C", b"A", b"B"
+NAME_END = b"\0"  # of a call's; its argument follows
 TOKEN_BYTES = 8
 MESSAGE_BYTES = 8192  # of a FAILED body
 

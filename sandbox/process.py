@@ -334,10 +334,7 @@ class _Job:
             raise _Broken(Failure("call_limit", f"more than {allowed} calls"))
         name = "?"
         try:
-            request = values.decode(body, self._limits.output_bytes)
-            if not (isinstance(request, list) and len(request) == 2 and isinstance(request[0], str)):
-                raise ValueError("a call is its name, a string, and its argument")
-            name, argument = request
+            name, argument = _read_call(body, self._limits.output_bytes)
             if self._limits.waiting_seconds:
                 with self._waiting():
                     result = self._call(position, name, argument)
@@ -408,6 +405,14 @@ def _hopeless(outcomes: Sequence[Outcome], starts: float, limits: Limits) -> Fai
 def _encode(case: Json, program: Program) -> bytes:
     """A case as its program reads it: a command reads JSON, whatever it is."""
     return values.encode(case.tolist() if program.command and isinstance(case, np.ndarray) else case)
+
+
+def _read_call(body: bytes, most_bytes: int) -> tuple[str, Json]:
+    """Name and argument of a call. Raises ValueError for bytes that are none."""
+    name, end, argument = body.partition(frames.NAME_END)
+    if not end:
+        raise ValueError("a call is its name and its argument")
+    return name.decode(), values.decode(argument, most_bytes)
 
 
 def _protocol_broken() -> Failure:

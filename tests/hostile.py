@@ -884,10 +884,10 @@ def f(case):
         """
 from tools import *
 def f(case):
-    if case["index"] == 1: send(b"C", b'["__class__", 1]')
-    if case["index"] == 2: send(b"C", b'["ask", 1e999]')
-    if case["index"] == 3: send(b"C", b'["ask", ' + b"[" * 1000 + b"]" * 1000 + b"]")
-    while True: send(b"C", b'["ask", 1]')
+    if case["index"] == 1: send(b"C", b'__class__\\x001')
+    if case["index"] == 2: send(b"C", b'ask\\x001e999')
+    if case["index"] == 3: send(b"C", b'ask\\0' + b"[" * 1000 + b"]" * 1000)
+    while True: send(b"C", b'ask\\x001')
 """,
         "`call_limit`, `invalid_answer`", bare="`call_limit`, `invalid_answer`", cases=4,
     ),
@@ -896,7 +896,7 @@ def f(case):
         """
 from tools import *
 def later():
-    while True: send(b"C", b'["ask", 1]')
+    while True: send(b"C", b'ask\\x001')
 def f(case):
     threading.Timer(.02, later).start()
     return sum(case["numbers"])
@@ -971,7 +971,7 @@ def f(case):
     if case["index"] == 0: raise Loud
     if case["index"] == 1: return forge(json.dumps({BAD: float("nan")}).encode())
     if case["index"] == 2: return forge(json.dumps({BAD: 1}).encode())
-    if case["index"] == 3: send(b"C", json.dumps([BAD, 1]).encode())
+    if case["index"] == 3: send(b"C", BAD.encode() + b"\\x001")
     os.write(2, BAD.encode() * 10_000)
     os._exit(3)
 """,
