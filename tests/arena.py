@@ -51,7 +51,7 @@ worst = 0
 entry = "program.py:f"
 
 [limits]
-seconds = 2.0
+seconds = 20.0
 memory_bytes = 268435456
 calls = 4
 
@@ -198,14 +198,14 @@ class Arena:
         """Whether a documented exception is one here."""
         cases = [self._here | {"index": index} for index in range(2)]
         with self.sandbox.apart() if self.level == "single use" else contextlib.nullcontext():
-            outcomes = self.sandbox.run(Program(files(leak), "program.py:f"), cases, Limits())
+            outcomes = self.sandbox.run(Program(files(leak), "program.py:f"), cases, Limits(seconds=20))
         answers = [outcome.failure or values.decode(outcome.answer or b"", 99) for outcome in outcomes]
         assert answers in ([True, True], [False, False]), answers
         return answers == [True, True]
 
     def answer_of_the_honest(self) -> bytes:
         """What an honest program answers, which never changes."""
-        (outcome,) = self.sandbox.run(HONEST, [[0.5, 2, 3]], Limits(seconds=5, memory_bytes=256 << 20))
+        (outcome,) = self.sandbox.run(HONEST, [[0.5, 2, 3]], Limits(seconds=20, memory_bytes=256 << 20))
         assert outcome.answer is not None, outcome.failure
         return outcome.answer
 

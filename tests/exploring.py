@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-expect.set_options(timeout=30_000)  # a busy machine is no failure
+expect.set_options(timeout=120_000)  # a busy machine is no failure
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -52,7 +52,7 @@ def explorer(*words: str, cwd: Path | None = None) -> Iterator[str]:
         yield found[0]
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
         assert process.stdout is not None
         process.stdout.close()
 
@@ -72,7 +72,7 @@ class Watched:
         self.page.evaluate("words => { location.hash = words; }", words)
         self.page.wait_for_selector(f"nav a[aria-current=page][href*='view={view}']")
 
-    def until(self, holds: str, seconds: float = 30.0) -> None:
+    def until(self, holds: str, seconds: float = 120.0) -> None:
         """Wait until an expression holds; not `wait_for_function`, whose eval the page's policy forbids."""
         end = time.monotonic() + seconds
         while not self.page.evaluate(holds):
@@ -101,6 +101,7 @@ def watched(browser: Browser, address: str, **options: Any) -> Iterator[Watched]
     home = f"{parts.scheme}://{parts.netloc}" if parts.scheme != "file" else address.partition("#")[0]
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
     page = context.new_page()
+    page.set_default_timeout(120_000)
     found = Watched(page, context, home)
     allowed = ("data:", "blob:")
     page.on("request", lambda r: None if r.url.startswith((home, *allowed)) else found.wrong.append(r.url))
@@ -121,7 +122,7 @@ def pictures(browser: Browser, address: str, to: Path) -> list[Path]:
         size = {"width": 390, "height": 844} if name == "phone" else {"width": 1080, "height": 720}
         view = "overview" if name == "phone" else name.partition("-")[0]
         with watched(browser, address, viewport=size, color_scheme=scheme) as found:
-            found.page.wait_for_selector(".cards", timeout=60_000)
+            found.page.wait_for_selector(".cards", timeout=300_000)
             champion = found.page.evaluate("document.querySelector('.card .figure.mono').textContent")
             found.go(view, **({"v": champion} if view == "lineage" else {}))
             found.loaded()

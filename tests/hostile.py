@@ -25,7 +25,7 @@ class Attack:
     bare: str = NOT_TRIED  # how it ends at level none, where it can be tried without harm to the machine
     cases: int = 1
     jobs: int = 1  # two: the second job looks for what the first has left
-    seconds: float = 2.0  # limit of a case
+    seconds: float = 20.0  # limit of a case; the usual one is reached by no attack
     least_seconds: float = 0.0  # what must be measured, whatever the program says
     files: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -591,7 +591,7 @@ def guess():
         send(b"A", os.urandom(8) + b"10")
 threading.Thread(target=guess, daemon=True).start()
 def f(case):
-    time.sleep(1)
+    time.sleep(10)  # somebody has found out long before
     return sum(case["numbers"])
 """,
         "`crash`", bare="`crash`",
@@ -636,7 +636,7 @@ def f(case):
     if case["index"] == 0:
         threading.Thread(target=later, args=(token(),)).start()
     else:
-        time.sleep(1)
+        time.sleep(10)  # likewise
     return sum(case["numbers"])
 """,
         "in vain, `crash`", bare="in vain, `crash`", cases=2,
@@ -1014,7 +1014,7 @@ def f(case):
         hash(nested)
     re.match("(a+)+$", "a" * 64 + "b")
 """,
-        "`crash`, `timeout`", bare="`crash`, `timeout`", cases=2, seconds=1.0,
+        "`crash`, `timeout`", bare="`crash`, `timeout`", cases=2, seconds=2.0,
     ),
     Attack(
         "destructors", "answer with a list whose destructor never ends",
@@ -1025,7 +1025,7 @@ class Sticky(list):
 def f(case):
     return Sticky()
 """,
-        "in vain, `timeout`", bare="in vain, `timeout`", cases=2, seconds=0.3,
+        "in vain, `timeout`", bare="in vain, `timeout`", cases=2, seconds=1.0,
     ),
     Attack(
         "threads", "start threads without end",

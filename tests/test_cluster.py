@@ -88,11 +88,10 @@ class TestCluster(EveryExecutorOfProcesses):
     def test_a_station_that_hangs_is_left(self, executor: ClusterExecutor) -> None:
         """Last of those that share an executor: it is closed."""
         executor.fleet.silent_seconds = 4.0
-        futures = [executor.submit(Job(program(3.0, seconds=0.5), CASES[:1])) for _ in range(4)]
-        time.sleep(0.2)
         station = stations()[0]
         os.kill(station, signal.SIGSTOP)
         try:
+            futures = [executor.submit(Job(program(3.0, seconds=0.5), CASES[:1])) for _ in range(4)]
             assert [future.result(120).scores for future in futures] == [(3.0,)] * 4
             assert executor.retries and executor.fleet.lost
         finally:
@@ -222,7 +221,7 @@ def test_what_is_not_there_yet_is_waited_for_visibly_and_who_joins_gets_work(
         time.sleep(0.1)
     assert "waiting for room: no node has a seat for 1 worker of CPU 0.5, lens 1 on zone=b" in said
     cluster.add(1, wait=False, resources={"lens": 1}, labels={"zone": "b"})
-    waiting.join(120)
+    waiting.join(600)
     with closing(found[0]) as executor:
         assert executor.workers == 1
         while said[-1]:  # until the wait is over on the screen as well

@@ -210,8 +210,8 @@ def test_a_pause_starts_nothing_and_takes_no_time_of_the_budget(tmp_path: Path) 
     person = Waiter(tmp_path / "run.git", {10: lambda newest: {"action": "pause"}})
 
     def later() -> None:
-        assert paused.wait(30)
-        time.sleep(1.0)
+        assert paused.wait(300)
+        time.sleep(3.0)
         going_on.append(len(person.events))
         Mailbox(person.to / "evolve" / FOLDER).put({"action": "resume"})
 
@@ -225,8 +225,8 @@ def test_a_pause_starts_nothing_and_takes_no_time_of_the_budget(tmp_path: Path) 
     started = [e for e in person.events[controls[0].index + 1 : controls[1].index] if e.kind == "trial"]
     assert len(started) <= 2  # what was in flight landed
     assert (
-        controls[1].measured["elapsed"] - controls[0].measured["elapsed"] < 0.9
-    )  # of the second that it took
+        controls[1].measured["elapsed"] - controls[0].measured["elapsed"] < 2.9
+    )  # of the three seconds that it took
     checked(person.to, tmp_path)
 
 

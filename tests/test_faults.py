@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import evaluators
+from processes import alive, children, evaluators
 
 from evolve.doubles import Nudge
 from evolve.executor import LocalExecutor, Recovery
@@ -195,10 +195,9 @@ def test_a_machinery_that_is_gone_for_good_stops_the_run_which_can_be_resumed(pr
 
 def test_what_never_worked_is_said_at_once(problem: Path) -> None:
     (problem / "evaluate.py").write_text(EVALUATE.replace("answer == 13.0", "answer == 0.5"))
-    began = time.monotonic()
-    with pytest.raises(EvaluatorError, match="exit code 3"):
+    with pytest.raises(EvaluatorError, match="exit code 3") as raised:
         play(problem, Listening())
-    assert time.monotonic() - began < 30
+    assert "the same command goes on" not in str(raised.value), "nobody has waited for anything"
 
 
 def test_of_two_programs_that_took_turns_the_one_is_found_that_kills(problem: Path) -> None:
@@ -213,7 +212,7 @@ def test_of_two_programs_that_took_turns_the_one_is_found_that_kills(problem: Pa
     (problem / "evaluate.py").write_text(evaluate)
     with impatient(problem, [], seconds=5) as executor:
         job = Job({"program.py": honest}, cases, rival={"program.py": poison})
-        found = executor.submit(job).result(timeout=60)
+        found = executor.submit(job).result(timeout=600)
     assert found.failures == (None, None) and found.rival is not None
     assert [failure.kind for failure in found.rival.failures if failure] == ["machinery"] * 2
     assert len(found.survived) == 1 and len(found.rival.survived) == 3
@@ -245,7 +244,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(problem: Path, tmp_path: Pa
             with (disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
                 while ballast.write(bytes(1 << 10)):
                     pass
-            _, said = running.communicate(timeout=60)
+            _, said = running.communicate(timeout=600)
         print(said)
         assert running.returncode == 1 and "Traceback" not in said
         (line,) = [line for line in said.splitlines() if line.startswith("error:")]
@@ -280,8 +279,10 @@ def test_a_kill_between_two_moves_of_git_is_named_and_mended(problem: Path, tmp_
         while not at.exists() or len(git("tag")) < 2:
             assert running.poll() is None
             time.sleep(0.1)
+        below = children(running.pid)  # its git among them
         running.kill()
-    time.sleep(1)  # for its git to be gone
+    while any(map(alive, below)):
+        time.sleep(0.01)
     first, last = git("tag")[0], git("tag")[-1]
     git("tag", "-d", last)
     git("update-ref", "refs/heads/champion", git("rev-parse", f"{first}^{{}}")[0])

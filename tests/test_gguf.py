@@ -151,7 +151,7 @@ def test_a_run_with_a_model_of_its_own_is_recorded_seeded_held_to_a_form_and_rep
 def test_the_server_ends_with_the_run(tmp_path: Path, how: signal.Signals) -> None:
     write_problem(tmp_path / "numbers", search=2, sealed=4)
     process = start(tmp_path, "--to", "run")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (serving := servers_of(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert len(serving) == 1

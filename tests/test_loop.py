@@ -152,7 +152,7 @@ def test_no_duel_is_opened_once_time_is_out(problem: Path) -> None:
         return noisy_score(files, key)
 
     options = RunOptions(
-        str(problem), problem.parent / "timed.git", seconds=1.5, operators=("evolve.doubles.Nudge",)
+        str(problem), problem.parent / "timed.git", seconds=3.0, operators=("evolve.doubles.Nudge",)
     )
     found = events(run(options, executor=InlineExecutor(SyntheticFitness(slowly), 2)))
     late = [event.index for event in found if event.measured.get("late")]

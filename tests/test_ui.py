@@ -401,7 +401,7 @@ def test_a_run_at_work_is_followed_and_steered(browser: Browser, tmp_path: Path)
         log = (tmp_path / "log").open("w")
         run = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
         try:
-            page.wait_for_selector(".pill.live", timeout=60_000)
+            page.wait_for_selector(".pill.live", timeout=300_000)
             expect(page).not_to_have_url(re.compile("token"))
             for view in VIEWS:
                 seen.go(view)
@@ -409,10 +409,10 @@ def test_a_run_at_work_is_followed_and_steered(browser: Browser, tmp_path: Path)
             text = "document.querySelector('.totals').innerText"
             count = f"Number(/([\\d,]+) attempt/.exec({text})[1].replace(',', ''))"
             before = page.evaluate(count)
-            seen.until(f"{count} > {before}", 60)
+            seen.until(f"{count} > {before}")
             seen.go("control")
             page.get_by_role("button", name="Pause").click()
-            page.wait_for_selector(".pill.wait", timeout=60_000)
+            page.wait_for_selector(".pill.wait", timeout=300_000)
             paused = page.evaluate(count)
             time.sleep(1.0)
             assert page.evaluate(count) <= paused + 2  # what was in flight
@@ -422,14 +422,14 @@ def test_a_run_at_work_is_followed_and_steered(browser: Browser, tmp_path: Path)
             page.get_by_role("button", name="Ban").first.click()
             expect(page.get_by_text("variant: expected the id of a variant of this run")).to_be_visible()
             page.get_by_role("button", name="Go on").click()
-            page.wait_for_selector(".pill.live", timeout=60_000)
+            page.wait_for_selector(".pill.live", timeout=300_000)
             page.get_by_label("to", exact=True).fill("50")
             page.get_by_role("button", name="Raise").click()
             expect(page.get_by_text("expected more than 100000")).to_be_visible()
             page.on("dialog", lambda dialog: dialog.accept())
             page.get_by_role("button", name="Stop").click()
-            assert run.wait(60) == 0
-            expect(page.locator(".pill")).to_have_text("finished", timeout=30_000)
+            assert run.wait(300) == 0
+            expect(page.locator(".pill")).to_have_text("finished", timeout=300_000)
             seen.go("overview")
             expect(page.get_by_text(f"why not {SCRIPT}")).to_be_visible()
         finally:

@@ -288,7 +288,7 @@ def test_git_is_restarted_and_packs_are_joined_while_the_loop_runs(tmp_path):
                 assert ledger.variant(f"{old}-x").files == {"program.py": b"x = %d\n" % old}
         ledger.flush()
         assert len(seen) >= 2  # how often depends on how fast it keeps up; once it must be
-        deadline = time.monotonic() + 30  # joining them is behind where the machine is busy
+        deadline = time.monotonic() + 300  # joining them is behind where the machine is busy
         while len(list((path / "objects" / "pack").glob("*.pack"))) >= 12:
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -302,7 +302,7 @@ def test_what_is_synced_is_soon_in_git_without_another_call(tmp_path):
     with GitLedger.create(path) as ledger:
         tale.step(ledger, 0)
         ledger.sync()
-        deadline = time.monotonic() + 10 * writer.CHECKPOINT_SECONDS
+        deadline = time.monotonic() + 300
         while not (path / "refs" / "heads" / "events").exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -212,14 +212,22 @@
         if (event.target.closest("input, textarea, select") || event.ctrlKey || event.metaKey || event.altKey) return;
         const at = Number(event.key) - 1;
         if (shown[at] && event.target.id !== "lineage-canvas") { go({ view: shown[at][0], run: key }); event.preventDefault(); }
-        if (event.key === "/") { event.preventDefault(); go({ view: "lineage", run: key }); setTimeout(() => document.getElementById("search")?.focus(), 60); }
+        if (event.key === "/") {
+          event.preventDefault();
+          const search = document.getElementById("search");
+          if (search) search.focus(); else { searching.current = true; go({ view: "lineage", run: key }); }
+        }
       };
       addEventListener("keydown", heard);
       return () => removeEventListener("keydown", heard);
     });
     const main = useRef();
-    const first = useRef(true);
+    const first = useRef(true), searching = useRef(false); // the latter: the view that is to come gives the focus to its search
     useEffect(() => { if (first.current) first.current = false; else { window.scrollTo(0, 0); main.current.focus({ preventScroll: true }); } }, [view, key]);
+    useEffect(() => {
+      const search = searching.current && document.getElementById("search");
+      if (search) { searching.current = false; search.focus(); }
+    });
     if (!palette) return null;
     const props = { run, runs: runs.current, source, state, go, palette, load };
     const body = () => {
