@@ -41,7 +41,7 @@ difference_range = [{least}, {most}]
 [program]
 entry = "program.py:solve"
 [limits]
-seconds = 2.0
+seconds = 20.0
 [cases]
 search = {search}
 sealed = {sealed}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-START_SECONDS = 60.0
+START_SECONDS = 300.0  # for a machine that is busy
 
 
 class Daemon:
@@ -69,7 +69,7 @@ class Daemon:
         """Stop it as an administrator would: its containers end."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(60)
+            self._process.wait(300)
             self._process = None
 
     @contextmanager

@@ -20,7 +20,7 @@ worst = 0
 entry = "program.py:double"
 
 [limits]
-seconds = 2.0
+seconds = 20.0
 
 [cases]
 search = 3

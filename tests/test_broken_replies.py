@@ -166,7 +166,7 @@ def test_a_kill_while_a_child_that_does_not_load_is_mended(tmp_path: Path) -> No
     def slow(body: dict[str, Any], number: int) -> Answer:
         prompt = body["messages"][0]["content"]
         if "That cannot be used" in prompt:
-            return Answer(change(prompt, "    return x + 0.25"), delay_seconds=60.0)
+            return Answer(change(prompt, "    return x + 0.25"), delay_seconds=600.0)
         return Answer(change(prompt, "    return x\nimport no_such_module"))
 
     with serving(slow) as server:

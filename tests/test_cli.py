@@ -56,7 +56,7 @@ def environment() -> dict[str, str]:
 def process(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "evolve", *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=60, check=False
+        command, cwd=cwd, env=environment(), capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -547,7 +547,7 @@ def test_an_interrupted_run_says_how_to_go_on(signum: int, status: int, tmp_path
         assert process.stderr is not None
         assert "seed" in process.stderr.readline()
         process.send_signal(signum)
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=300)
     assert process.returncode == status, stderr
     assert "Traceback" not in stderr
     assert "not yet: the sealed draws" in stdout

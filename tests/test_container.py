@@ -35,7 +35,7 @@ def mine():
     return listed.split()
 
 
-def gone(ids, seconds=10):
+def gone(ids, seconds=60):
     deadline = time.monotonic() + seconds
     while set(ids) & set(mine()) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -46,7 +46,7 @@ def removed():
     """Wait for the threads that remove containers: each holds a connection to the daemon."""
     for thread in threading.enumerate():
         if thread.name == "remove container":
-            thread.join(10)
+            thread.join(60)
 
 
 def run(sandbox, source, case=1, limits=LIMITS):
@@ -227,7 +227,7 @@ def f(n):
 
 def processes_of_jobs(id):
     """User, capabilities and lack of new privileges of the first job's processes seen in a container."""
-    deadline, found = time.monotonic() + 5, []
+    deadline, found = time.monotonic() + 60, []
     while not found and time.monotonic() < deadline:
         for line in docker("top", id, "-eo", "pid").splitlines()[1:]:
             text = Path(f"/proc/{line.strip()}/status").read_text()

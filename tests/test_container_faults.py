@@ -86,7 +86,7 @@ def ends_well(
     process: subprocess.Popen[str], problem: Path, survived: Collection[int] = range(1, TRIALS)
 ) -> None:
     """All trials are there; so many failures of the machinery were survived."""
-    said, errors = process.communicate(timeout=120)
+    said, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     result = json.loads(said)
     assert result["trials"] == TRIALS and result["failures"] == {} and result["sandbox"] == "docker"
@@ -141,7 +141,7 @@ def test_nothing_is_left_of_a_run_that_is_stopped(problem: Path, how: signal.Sig
         owners = evaluators(process.pid)
         assert containers(owners)
         process.send_signal(how)
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
     assert process.returncode == (130 if how == signal.SIGINT else -9)
     assert gone(owners)
 

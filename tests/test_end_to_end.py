@@ -52,8 +52,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Js
     """A folder with the run of a repeatable problem, and what the run printed."""
     folder = tmp_path_factory.mktemp("played")
     write_problem(folder / "numbers", search=4, sealed=10)
-    options = ["--trials", "30", "--operators", "evolve.doubles.Nudge", "--to", "run", "--json"]
-    done = evolve("run", "numbers", *options, cwd=folder)
+    options = ["--trials", "30", "--workers", "1", "--operators", "evolve.doubles.Nudge", "--to", "run"]
+    done = evolve("run", "numbers", *options, "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
 

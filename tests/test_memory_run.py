@@ -282,7 +282,7 @@ class Cut:
         text = f"A number.\n```python\ndef solve(case):\n    return {0.001 * number if number else 99.0}\n```"
         if WISE in prompt and not self.waiting.is_set():
             self.waiting.set()
-            return Answer(text, delay_seconds=60.0)
+            return Answer(text, delay_seconds=600.0)
         return Answer(text)
 
 
@@ -302,7 +302,7 @@ def test_a_critique_that_was_paid_for_outlives_a_kill(tmp_path: Path) -> None:
             )  # fmt: skip
 
         process = start()
-        assert answers.waiting.wait(timeout=240)
+        assert answers.waiting.wait(timeout=500)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         _, error = (again := start()).communicate()

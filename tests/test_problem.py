@@ -32,7 +32,7 @@ def test_the_smallest_problem_has_defaults(tmp_path: Path) -> None:
     assert (problem.name, problem.claim, problem.sign) == ("double", "cases", 1)
     assert (problem.range, problem.difference_range, problem.worst, problem.margin) == ((0, 10), None, 0, 0)
     assert (problem.alpha, problem.duels, problem.error, problem.n_max) == (0.1, 100, "family-wise", None)
-    assert problem.limits == dataclasses.replace(Limits(), seconds=2.0)
+    assert problem.limits == dataclasses.replace(Limits(), seconds=20.0)
     assert (problem.search_cases, problem.sealed_cases) == (3, 5)
     assert problem.editable == ("*.py",)
     assert set(problem.seed_files) == {"program.py"}
@@ -106,8 +106,8 @@ n_max = 600
         ("search = 3", "search = 0", ["cases.search", "greater than or equal to 1"]),
         ("search = 3", "search = 2.5", ["cases.search", "an integer", "2.5"]),
         ("sealed = 5", "sealed = 1", ["cases.sealed", "at least 2"]),
-        ("seconds = 2.0", "seconds = 0", ["limits.seconds", "greater than 0"]),
-        ("seconds = 2.0", "seconds = -1", ["limits.seconds", "greater than 0"]),
+        ("seconds = 20.0", "seconds = 0", ["limits.seconds", "greater than 0"]),
+        ("seconds = 20.0", "seconds = -1", ["limits.seconds", "greater than 0"]),
         ("program.py:double", "program.py", ["program.entry", "file.py:function"]),
         ("program.py:double", "other.py:double", ["program.entry", "program/", "other.py"]),
         ("[limits]", 'build = ["make"]\n[limits]', ["program.command", "after the build", "none"]),

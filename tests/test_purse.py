@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +86,11 @@ def test_a_limit_is_above_zero(limits: dict[str, Any]) -> None:
 
 
 class Billing:
-    """A model that bills up to what it was allowed, slowly."""
+    """A model that bills up to what it was allowed; the first replies come once 60 are being waited for."""
 
     def __init__(self) -> None:
         self.tokens = 0
+        self._many = threading.Event()
 
     def __call__(self, body: dict[str, Any], number: int) -> Answer:
         most = body["max_tokens"]
@@ -95,7 +98,10 @@ class Billing:
         prompt = len(body["messages"][0]["content"])
         self.tokens += prompt + billed
         text = f"More.\n```python\ndef solve(case):\n    return 0.{number + 1:03d}\n```"
-        return Answer(text, delay_seconds=0.3, prompt_tokens=prompt, reply_tokens=billed)
+        if number == 59:
+            self._many.set()
+        wait = partial(self._many.wait, 600)
+        return Answer(text, delay_seconds=0.3, prompt_tokens=prompt, reply_tokens=billed, wait=wait)
 
 
 def spend(

@@ -122,7 +122,7 @@ def test_a_prompt_longer_than_its_price_allows_for_is_not_sent():
 
 
 def test_what_a_late_reply_may_have_cost_is_counted():
-    with serving(lambda *_: Answer("late", delay_seconds=1.0)) as server:
+    with serving(lambda *_: Answer("late", delay_seconds=10.0)) as server:
         settings = Settings(api_base=server.url, api_key="none", seconds=0.3, pause=0.01)
         made = proposed(LiteLLM("openai/gpt-4.1-mini", settings))
     assert made.failure.kind == "model" and made.usd > 0

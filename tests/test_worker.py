@@ -29,6 +29,7 @@ TREACHEROUS = EVALUATE.replace(
 def score(case, answer):
     import ctypes, os, time
     if answer == 101:
+        open("hangs", "w").close()
         while True:
             time.sleep(1)
     if answer == 102:
@@ -47,7 +48,7 @@ def score(case, answer):
         return {"score": 1, "feedback": f"{random.random()} {numpy.random.random()}"}
 """,
 )
-QUICK = TOML.replace("seconds = 2.0", "seconds = 0.5")
+QUICK = TOML.replace("seconds = 20.0", "seconds = 1.0")  # for what only a deadline ends
 
 
 def answering(number: int) -> Job:
@@ -61,6 +62,14 @@ HONEST = Job(
 
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[Worker]:
+    worker = Worker(write(tmp_path / "problem", evaluate=TREACHEROUS), Walls("none", trusted=True))
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[Worker]:
+    """It gives up soon."""
     folder = write(tmp_path / "problem", toml=QUICK, evaluate=TREACHEROUS)
     worker = Worker(folder, Walls("none", trusted=True), slack_seconds=0.5)
     yield worker
@@ -100,22 +109,21 @@ def test_failures_and_feedback_cross(worker: Worker) -> None:
     assert evaluation.failed
 
 
-def test_a_hung_evaluator_is_killed_with_its_sandbox_and_replaced(worker: Worker) -> None:
-    worker.evaluate(HONEST)
-    members = family(worker.pid)
+@pytest.mark.parametrize("number", [101, 104])
+def test_a_hung_evaluator_is_killed_with_its_sandbox_and_replaced(hasty: Worker, number: int) -> None:
+    hasty.evaluate(HONEST)
+    members = family(hasty.pid)
     assert len(members) > 1
-    for number in (101, 104):
-        with pytest.raises(EvaluatorError, match=r"did not finish a job of 1 cases within 4\.5 s"):
-            worker.evaluate(answering(number))
-        assert within(2, partial(all_gone, members))
-        assert worker.evaluate(HONEST).mean == 10
-        members = family(worker.pid)
+    with pytest.raises(EvaluatorError, match=r"did not finish a job of 1 cases within 5\.5 s"):
+        hasty.evaluate(answering(number))
+    assert within(60, partial(all_gone, members))
+    assert hasty.evaluate(HONEST).mean == 10
 
 
-def test_a_program_that_starts_slowly_and_never_ends_is_no_machinery(worker: Worker) -> None:
+def test_a_program_that_starts_slowly_and_never_ends_is_no_machinery(hasty: Worker) -> None:
     """As long as a program can take, which is more than limit, score and slack of each case."""
-    source = b"import time\ntime.sleep(1.4)\ndef double(case):\n    time.sleep(9)\n"
-    evaluation = worker.evaluate(Job({"program.py": source}, cases(2)))
+    source = b"import time\ntime.sleep(1.9)\ndef double(case):\n    time.sleep(9)\n"
+    evaluation = hasty.evaluate(Job({"program.py": source}, cases(2)))
     assert [failure.kind for failure in evaluation.failures if failure] == ["timeout"] * 2
 
 
@@ -152,13 +160,18 @@ def test_signals_for_the_driver_do_not_end_it(worker: Worker) -> None:
     assert worker.evaluate(HONEST).mean == 10
 
 
-def test_close_ends_a_running_job_and_everything(worker: Worker) -> None:
+def test_close_ends_a_running_job_and_everything(worker: Worker, tmp_path: Path) -> None:
     worker.evaluate(HONEST)
     members = family(worker.pid)
-    threading.Timer(0.2, worker.close).start()
+
+    def close_once_it_hangs() -> None:
+        assert within(600, (tmp_path / "problem" / "hangs").exists)
+        worker.close()
+
+    threading.Thread(target=close_once_it_hangs).start()
     with pytest.raises(EvaluatorError, match="ended during a job"):
         worker.evaluate(answering(101))
-    assert within(2, partial(all_gone, members))
+    assert within(60, partial(all_gone, members))
     worker.close()
     with pytest.raises(EvaluatorError, match="closed"):
         worker.evaluate(HONEST)
@@ -198,7 +211,7 @@ def test_it_outlives_the_thread_that_started_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [0, 104])
 def test_it_ends_with_its_parent_idle_or_hung(tmp_path: Path, number: int) -> None:
-    folder = write(tmp_path / "problem", toml=QUICK, evaluate=TREACHEROUS)
+    folder = write(tmp_path / "problem", evaluate=TREACHEROUS)
     code = f"""
 import sys, threading, time
 sys.path[:0] = {sys.path!r}
@@ -219,13 +232,13 @@ time.sleep(1000)
         assert len(members) > 1
         assert all(map(alive, members))
         parent.kill()
-    assert within(2, partial(all_gone, members))
+    assert within(60, partial(all_gone, members))
 
 
 @pytest.fixture
 def twins(tmp_path: Path) -> Iterator[tuple[Zygote, list[Worker]]]:
     """Two workers whose evaluators have one origin."""
-    folder = write(tmp_path / "problem", toml=QUICK, evaluate=TREACHEROUS)
+    folder = write(tmp_path / "problem", evaluate=TREACHEROUS)
     with closing(Zygote("none")) as zygote:
         workers = [Worker(folder, Walls("none", trusted=True), zygote=zygote) for _ in range(2)]
         yield zygote, workers
@@ -269,7 +282,7 @@ time.sleep(1000)
         assert [len(list(Path(f"/proc/{pid}/task").iterdir())) for pid in pids] == [1, 1]
         assert {*pids} <= {*family(parent.pid)} and pids[1] not in family(pids[0])
         parent.kill()
-    assert within(2, partial(all_gone, pids))
+    assert within(60, partial(all_gone, pids))
 
 
 def test_what_is_wrong_with_a_problem_crosses_as_bad_input(tmp_path: Path) -> None:
