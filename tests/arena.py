@@ -21,6 +21,7 @@ from pathlib import Path
 
 import problem_folders
 from hostile import ATTACKS, BARE, IN_VAIN, LEAKS, NOT_TRIED, SUCCEEDS, Attack, Leak
+from processes import children
 
 from evolve.types import Job, Limits, Program, RunError, Sandbox, Walls
 from fitness.evaluation import ProblemFitness
@@ -240,9 +241,8 @@ class Arena:
 
 
 def _descendants(pid: int) -> int:
-    """Number of living processes below one."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return sum(1 + _descendants(int(child)) for child in children)
+    """Number of processes below one."""
+    return sum(1 + _descendants(child) for child in children(pid))
 
 
 def document(endings: Mapping[tuple[str, str], str], leaks: Mapping[tuple[str, str], bool]) -> str:

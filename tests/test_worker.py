@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from problem_folders import EVALUATE, TOML, cases, evaluate, write
-from processes import alive
+from processes import alive, children
 
 from evolve.types import BadInput, EvaluatorError, Job, SandboxUnavailable, Walls
 from fitness import wire
@@ -89,8 +89,7 @@ def within(seconds: float, condition: Callable[[], bool]) -> bool:
 
 def family(pid: int) -> list[int]:
     """A process and all below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid] + [member for child in children for member in family(int(child))]
+    return [pid] + [member for child in children(pid) for member in family(child)]
 
 
 def test_it_scores_as_the_evaluator_does(worker: Worker, tmp_path: Path) -> None:
