@@ -137,6 +137,8 @@ def test_the_lineage_by_keyboard(seen: Watched) -> None:
     page.keyboard.press("c")
     page.keyboard.press("Enter")
     expect(page.locator(".variant h2")).to_be_visible()
+    slowed = page.context.new_cdp_session(page)
+    slowed.send("Emulation.setCPUThrottlingRate", {"rate": 20})  # the view that has the search takes its time
     page.keyboard.press("/")
     expect(page.locator("#search")).to_be_focused()
 
