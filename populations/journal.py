@@ -4,6 +4,8 @@ A journal is a folder of segments. A segment is named by the number of events be
 for each `sync`: a line `sync <bytes> <crc32>` and then that many bytes of records, a line each. A group that
 is not whole at the very end was being written when the power or the process went: nobody was told that it
 is safe, so it is cut. A damaged group with an intact one after it was safe once, so that is an error.
+
+Space is written ahead, as zeros: what lies in it is safe in half the time, as the file does not grow.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import errno
 import os
 import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,6 +23,7 @@ from evolve.types import LedgerError
 _Segment = tuple[Path, list[bytes], int]
 
 SEGMENT_BYTES = 4 << 20  # a segment is closed at the first sync beyond this
+AHEAD_BYTES = 128 << 10  # of zeros
 
 
 def read(folder: Path) -> list[bytes]:
@@ -54,6 +58,7 @@ class Journal:
         self._failure = ""
         self._waiting: list[bytes] = []
         self._file = -1
+        self._room = 0  # bytes of the segment, those ahead included
         folder.mkdir(parents=True, exist_ok=True)
         found = _segments(folder)
         self._found = [record for _, records, _ in found for record in records]
@@ -91,6 +96,7 @@ class Journal:
         # what a failure leaves on the disk is a torn end, which only reopening cuts: no second try after it
         self._failure = f"journal {self._folder}: a write was interrupted"
         try:
+            self._make_room(len(group))
             _write(self._file, group)
             os.fdatasync(self._file)
         except OSError as error:
@@ -111,9 +117,8 @@ class Journal:
             sync_folder(self._folder)
         except OSError as error:
             raise LedgerError(self._refused(error)) from error
-        if self._file >= 0:
-            os.close(self._file)
-        self._file, self._size = file, 0
+        self._let_go()
+        self._file, self._size, self._room = file, 0, 0
         self._firsts.append(first)
         self._waiting.extend(carry)
         self.sync()
@@ -130,10 +135,23 @@ class Journal:
 
     def close(self) -> None:
         """Free the file; what waits for a sync is not written. Idempotent."""
+        self._let_go()
+        self._failure = self._failure or f"journal {self._folder}: is closed"
+
+    def _make_room(self, size: int) -> None:
+        """Write zeros where so many bytes are to come, and more, unless they are there."""
+        if self._size + size > self._room:
+            with suppress(OSError):  # the disk is full: maybe there is room for what is to come
+                os.pwrite(self._file, bytes(size + AHEAD_BYTES), self._size)
+                self._room = self._size + size + AHEAD_BYTES
+
+    def _let_go(self) -> None:
+        """Close the segment, without what was written ahead."""
         if self._file >= 0:
+            with suppress(OSError):  # zeros at its end harm nobody
+                os.ftruncate(self._file, self._size)
             os.close(self._file)
         self._file = -1
-        self._failure = self._failure or f"journal {self._folder}: is closed"
 
 
 def sync_folder(folder: Path) -> None:
@@ -164,7 +182,7 @@ def _segments(folder: Path, known: Mapping[Path, int] = MappingProxyType({})) ->
             continue
         records, size = _groups(data)
         rest = data[size:]
-        if rest and (path != paths[-1] or _intact_group_in(rest)):
+        if rest.strip(b"\0") and (path != paths[-1] or _intact_group_in(rest)):
             at = known.get(path, 0) + size
             raise LedgerError(f"journal {path}: damaged at byte {at}, with intact records after it")
         found.append((path, records, size))

@@ -7,7 +7,7 @@ import pytest
 
 from evolve.types import LedgerError
 from populations import journal
-from populations.journal import SEGMENT_BYTES, Journal
+from populations.journal import AHEAD_BYTES, SEGMENT_BYTES, Journal
 
 
 def segments(folder):
@@ -35,7 +35,7 @@ def test_a_torn_end_is_cut_wherever_it_is_torn(tmp_path):
     book.append(b"{1}")
     book.sync()
     (path,) = tmp_path.iterdir()
-    whole = path.stat().st_size
+    whole = len(path.read_bytes().rstrip(b"\0"))
     book.append(b"{2}")
     book.append(b"{3}")
     book.sync()
@@ -61,6 +61,25 @@ def test_blocks_of_zeros_at_the_end_are_cut(tmp_path):
     with path.open("ab") as file:
         file.write(bytes(5000))
     assert journal.read(tmp_path) == [b"{1}"]
+
+
+def test_a_journal_that_nobody_closed_is_read_without_what_was_written_ahead(tmp_path):
+    book = Journal(tmp_path)
+    book.append(b"{1}")
+    book.sync()
+    book.rotate(1, [b"{2}"])
+    first, last = sorted(tmp_path.iterdir())
+    assert last.stat().st_size > AHEAD_BYTES > first.stat().st_size
+    with first.open("ab") as file:
+        file.write(bytes(AHEAD_BYTES))  # the power went before the disk had heard of its end
+    assert journal.read(tmp_path) == [b"{1}", b"{2}"]
+    again = Journal(tmp_path)
+    assert last.stat().st_size < AHEAD_BYTES
+    again.append(b"{3}")
+    again.sync()
+    assert journal.read(tmp_path) == [b"{1}", b"{2}", b"{3}"]
+    again.close()
+    book.close()
 
 
 def test_damage_before_an_intact_record_is_an_error(tmp_path):
