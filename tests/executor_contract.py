@@ -65,18 +65,18 @@ class EveryExecutor:
     ) -> None:
         job = Job(program(1 / 3), CASES, keep_answers=True)
         here = ProblemFitness(problem, TrustedSandbox()).evaluate(job)
-        there = executor.submit(job).result(60)
+        there = executor.submit(job).result(600)
         assert (there.scores, there.failures) == (here.scores, here.failures)
         assert (there.metrics, there.feedback, there.answers) == (here.metrics, here.feedback, here.answers)
 
     def test_a_failing_program_is_a_value(self, executor: Executor) -> None:
         job = Job({"program.py": b"def solve(case):\n    return 1 / 0\n"}, CASES)
-        found = executor.submit(job).result(60)
+        found = executor.submit(job).result(600)
         assert found.failed and {each.kind for each in found.failures if each} == {"crash"}
 
     def test_everything_submitted_comes_back_once(self, executor: Executor) -> None:
         futures = [executor.submit(Job(program(float(n)), CASES[:1])) for n in range(12)]
-        assert [future.result(60).scores for future in futures] == [(float(n),) for n in range(12)]
+        assert [future.result(600).scores for future in futures] == [(float(n),) for n in range(12)]
 
     def test_it_names_its_sandbox_and_its_workers(self, executor: Executor) -> None:
         assert (executor.level, executor.workers) == ("none", 2)
@@ -87,16 +87,16 @@ class EveryExecutorOfProcesses(EveryExecutor):
 
     def test_a_job_whose_worker_died_goes_to_another(self, executor: LocalExecutor) -> None:
         before = executor.retries
-        found = executor.submit(Job(program(15.0), CASES[:1])).result(60)
+        found = executor.submit(Job(program(15.0), CASES[:1])).result(600)
         assert found.scores == (15.0,) and executor.retries == before + 1
         (survived,) = found.survived
         assert "exit code 3" in survived
 
     def test_who_kills_every_worker_that_it_meets_has_failed_after_two(self, executor: LocalExecutor) -> None:
         beside = executor.submit(Job(program(2.0, seconds=0.2), CASES[:1]))
-        found = executor.submit(Job(program(13.0), CASES)).result(60)
+        found = executor.submit(Job(program(13.0), CASES)).result(600)
         assert [each.kind for each in found.failures if each] == ["machinery"] * 2
-        assert len(found.survived) == 2 and beside.result(60).scores == (2.0,)
+        assert len(found.survived) == 2 and beside.result(600).scores == (2.0,)
 
     def test_what_is_interrupted_ends_and_the_next_job_runs(self, executor: LocalExecutor) -> None:
         futures = [executor.submit(Job(program(1.0, seconds=1.9), CASES)) for _ in range(5)]
@@ -104,8 +104,8 @@ class EveryExecutorOfProcesses(EveryExecutor):
         executor.interrupt()
         for future in futures:
             with pytest.raises(RunError):
-                future.result(30)
-        assert executor.submit(Job(program(1.0), CASES[:1])).result(60).scores == (1.0,)
+                future.result(600)
+        assert executor.submit(Job(program(1.0), CASES[:1])).result(600).scores == (1.0,)
 
     def test_with_one_worker_the_order_is_kept(self, hire: Hire) -> None:
         ended: list[int] = []
@@ -115,7 +115,7 @@ class EveryExecutorOfProcesses(EveryExecutor):
                 futures.append(executor.submit(Job(program(1.0, seconds=0.05 * (n % 2)), CASES[:1])))
                 futures[-1].add_done_callback(lambda _, n=n: ended.append(n))
             for future in futures:
-                future.result(60)
+                future.result(600)
             executor.close()
             executor.close()
         assert ended == list(range(6))

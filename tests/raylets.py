@@ -24,8 +24,10 @@ class Raylets:
         from ray.cluster_utils import Cluster
 
         quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 6}
+        # beside other tests, workers of the usual niceness, 15, would get next to nothing
+        fair = {"worker_niceness": 0, "worker_register_timeout_seconds": 600}
         lean = {"include_dashboard": False, "no_monitor": True, "include_log_monitor": False}
-        head = self._options(2) | {"num_cpus": 0, "_system_config": quick, **lean}
+        head = self._options(2) | {"num_cpus": 0, "_system_config": {**quick, **fair}, **lean}
         self._cluster = Cluster()
         self._added(head)
         self.nodes: list[Any] = []  # but the head

@@ -129,7 +129,7 @@ def test_a_spare_that_died_while_it_waited_is_not_taken():
     while len(mine()) < 1 or "running" not in docker("inspect", "--format", "{{.State.Status}}", *mine()):
         time.sleep(0.1)
     (id,) = mine()
-    assert spares._spare.exception(30) is None
+    assert spares._spare.exception(600) is None
     docker("kill", id)
     server = spares.take()
     assert set(mine()) - {id}

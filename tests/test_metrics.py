@@ -19,7 +19,7 @@ def test_prometheus_finds_what_a_run_does(tmp_path: Path) -> None:
     with closing(executor), closing(Metrics(0, executor)) as metrics:
         metrics.tell(Event(1, "trial", {"verdict": "evaluated"}, {"usd": 0.25}))
         for answer in (1.0, 15.0):
-            executor.submit(Job(program(answer), CASES[:1])).result(60)
+            executor.submit(Job(program(answer), CASES[:1])).result(600)
         with urllib.request.urlopen(f"http://127.0.0.1:{metrics.port}/metrics", timeout=60) as answer:
             lines = answer.read().decode().splitlines()
         for line in (
