@@ -26,7 +26,7 @@ ENVIRONMENT = (
 )
 PID = struct.Struct("i")  # what a channel begins with
 LINE_SHOWN = 300  # characters of what it printed last
-START_SECONDS = 60.0  # imports, on a machine that is busy
+START_SECONDS = 180.0  # imports, on a machine that is busy; only a hang takes so long
 
 
 class Zygote:
