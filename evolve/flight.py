@@ -10,7 +10,7 @@ from typing import Any
 from evolve.landing import Landing
 from evolve.models.background import Background
 from evolve.models.desk import Talk
-from evolve.types import TURNS, Batch, Evaluation, Executor, Job, Json, Mission, Proposal
+from evolve.types import TURNS, Batch, Evaluation, Exchange, Executor, Job, Json, Mission, Proposal
 
 
 @dataclass(slots=True, eq=False)
@@ -25,6 +25,7 @@ class Attempt:
     # the last child that was run, did not run and went back: what counts if no better one comes of it
     broken: tuple[Proposal, Evaluation] | None = None
     mission: Mission | None = None  # of an agent that makes the child
+    asked: tuple[Exchange, ...] = ()  # by that agent; what is said of its child comes after it
 
 
 @dataclass(slots=True, eq=False)
@@ -77,7 +78,7 @@ class Flight:
         self._settled = settled  # told the keys of jobs that the ledger has
         self._landing = landing
         self._keys: dict[Future[Any], str] = {}  # of the jobs under way, where their landing is kept
-        self._landed: list[str] = []  # keys of those that have landed since the last launch
+        self._landed: list[tuple[Task, str]] = []  # keys of those that have landed, and no event may have
         self._waiting: list[tuple[Task, str, Job | Talking]] = []
         self._flying: dict[Future[Any], tuple[Task, str]] = {}  # in the order of their launch
         self._jobs: dict[Future[Any], Job] = {}
@@ -117,9 +118,16 @@ class Flight:
                 self._jobs[future] = work
         self._waiting.clear()
         if self._landing is not None:
-            self._landing.settle(self._landed)
-            self._settled(self._landed)
-            self._landed.clear()
+            kept = self._talked_about() if self.proposing else []
+            gone = [key for _, key in self._landed if key not in kept]
+            self._landing.settle(gone)
+            self._settled(gone)
+            self._landed = [(task, key) for task, key in self._landed if key in kept]
+
+    def _talked_about(self) -> list[str]:
+        """Keys of jobs whose results a model is asked about, before an event has them."""
+        talking = {task for future, (task, _) in self._flying.items() if future not in self._jobs}
+        return [key for task, key in self._landed if task in talking]
 
     def _submit(self, job: Job) -> Future[Evaluation]:
         if self._landing is None:
@@ -167,7 +175,7 @@ class Flight:
         task, side = self._flying.pop(future)
         job = self._jobs.pop(future, None)
         if (key := self._keys.pop(future, None)) is not None:
-            self._landed.append(key)
+            self._landed.append((task, key))
         if job is None:
             self.proposing -= 1
         else:

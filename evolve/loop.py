@@ -293,8 +293,12 @@ class Search:
         return True
 
     def _abandon(self) -> None:
-        """End what is under way. Children wait in the journal; models that were asked may send a bill."""
-        talking = [attempt for attempt in self._attempts() if attempt.talk and attempt.proposal is None]
+        """End what is under way. Children wait in the journal; models that were asked may send a bill.
+
+        What agents have made waits, too, if the monitor has not said what it has against it.
+        """
+        attempts = [attempt for attempt in self._attempts() if attempt.mission is None]
+        talking = [attempt for attempt in attempts if attempt.talk and attempt.proposal is None]
         self.flight.close()
         for attempt in talking:
             assert attempt.talk is not None
@@ -498,9 +502,15 @@ class Search:
             if len(task.landed) == len(task.jobs):
                 self._land_duel(task)
         elif isinstance(result, Proposal):
-            self._consider(task, result)
+            self._consider(task, replace(result, exchanges=(*task.asked, *result.exchanges)))
         elif task.mission is not None and task.proposal is None:
-            self._consider(task, replace(task.mission.read(result), exchanges=result.asked))
+            task.asked = result.asked
+            made = task.mission.read(result)
+            if isinstance(made, Proposal):
+                self._consider(task, replace(made, exchanges=task.asked))
+            else:
+                task.talk = self.parts.desk.watch(made, task.decision["trial"])
+                self.flight.add(task, self.parts.desk.talk(task.talk))
         else:
             self._land_child(task, result)
 

@@ -1,19 +1,23 @@
 """A look at every edit that an agent made: what an honest one never needs is vetoed. It promotes nothing.
 
 Rules read the lines that an edit adds, code by its syntax tree and all else as text. They are no wall, walls
-are outside the agent: they keep edits out of the population that only make sense against a grader.
+are outside the agent: they keep edits out of the population that only make sense against a grader. What they
+have nothing against a model may look at as well, which sees what no rule says; it can only veto, too.
 """
 
 from __future__ import annotations
 
 import ast
 import difflib
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.resources import files as resource
 from typing import Protocol
 
-from evolve.types import Files
+from evolve.types import Conversation, Exchange, Failure, Files, Proposal, Question
+from sandbox import values
 
 NETWORK = frozenset(
     ["socket", "ssl", "urllib", "http", "requests", "httpx", "aiohttp", "ftplib", "smtplib", "paramiko"]
@@ -25,6 +29,10 @@ GRADER = frozenset(
 )
 TASK = re.compile(r"\b(drill|codeio|humaneval|checked-7f3a)\b[ /_-]*(\w+-)?\d*", re.IGNORECASE)
 LONG_TABLE = 8  # entries of a table from goals to programs that an agent would not need
+MOST_DIFF = 24_000  # bytes that a model is shown
+PROMPT_BYTES = MOST_DIFF + 2_000  # of its question, at the most
+_ANSWER = re.compile(r"^\W*(PASS|VETO)\b\W*(.*)$", re.MULTILINE)
+_FORM = 'root ::= "PASS" | "VETO: " [^\\n]+\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,50 @@ def look(before: Files, after: Files, territory: Bounds) -> list[Finding]:
             found += _text(path, old, new)
             found += _code(path, old, new) if path.endswith(".py") else []
     return list(dict.fromkeys(found))
+
+
+# ------------------------------------------------------------------------------------ what a model says
+
+
+def vetoed(made: Proposal, why: str) -> Proposal:
+    """What is left of a child that the monitor has something against."""
+    return replace(made, files=None, failure=Failure("refused", values.one_line(f"monitor: {why}")))
+
+
+def watched(before: Files, made: Proposal, seed: int) -> Proposal | Conversation:
+    """Have a model look at a child that rules have nothing against: it comes out as it is, or vetoed.
+
+    An edit too long to be shown whole is vetoed: a part would be no look at it. Where no answer comes there
+    is no child; one that cannot be read is no veto, and stands in the child's details.
+    """
+    assert made.files is not None
+    shown = diff(before, made.files)
+    if (size := len(shown.encode())) > MOST_DIFF:
+        return vetoed(made, f"an edit of {size:,} bytes, of which a model can be shown {MOST_DIFF:,}")
+    return _asked(made, shown, seed)
+
+
+def _asked(made: Proposal, shown: str, seed: int) -> Conversation:
+    mark = f"=== {hashlib.sha256(shown.encode()).hexdigest()[:16]}"  # which the edit cannot contain
+    text = (resource("evolve") / "monitor.md").read_text(encoding="utf-8")
+    exchange = yield Question(text.format(mark=mark, diff=shown), seed, form=_FORM)
+    assert isinstance(exchange, Exchange)
+    answers = _ANSWER.findall(exchange.reply)
+    word, why = answers[-1] if answers else ("unclear", "")
+    made = replace(made, details={**made.details, "monitor": word.lower()})
+    return vetoed(made, f"a model: {why or 'no reason'}") if word == "VETO" else made
+
+
+def diff(before: Files, after: Files) -> str:
+    """All that an edit changes, with three lines around it."""
+    lines: list[str] = []
+    for path in sorted(before.keys() | after.keys()):
+        old, new = (files.get(path, b"").decode(errors="replace").splitlines() for files in (before, after))
+        lines += difflib.unified_diff(old, new, f"before/{path}", f"after/{path}", lineterm="")
+    return "\n".join(lines)
+
+
+# ------------------------------------------------------------------------------------- what rules know
 
 
 def _text(path: str, old: str, new: str) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ class RunOptions:
     workers: int | None = None  # one a core
     seed: int = 0
     models: tuple[str, ...] = ()  # NAME,key=value,... with the names of LiteLLM
+    monitor: str | None = None  # a model, named likewise, that may veto what agents make
     operators: tuple[str, ...] | None = None
     population: str | None = None
     walls: Walls = ANY_WALLS

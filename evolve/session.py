@@ -72,7 +72,7 @@ def play(
     begun_with = place.begun[0].decision.get("loaded", []) if place.begun else []
     names, sent = pinned(options.operators, problem, begun_with)
     options = replace(options, operators=None if names is None else tuple(names))
-    operators = create_operators(options.operators, problem, options.models)
+    operators = create_operators(options.operators, problem, options.models, options.monitor is not None)
     prices = place.begun[0].measured.get("prices", {}) if place.begun else {}
     desk = _desk(options, prices)
     if problem.allowance is not None and not options.models:
@@ -178,6 +178,7 @@ def _session(
             "budget": asdict(budget),
             "operators": list(options.operators or operators),
             "models": list(options.models),
+            **({"monitor": options.monitor} if options.monitor is not None else {}),
             "population": population,
             "baseline": options.baseline,
             **({"memory": list(kinds), "lessons_from": options.lessons_from} if options.models else {}),
@@ -200,7 +201,7 @@ def _desk(options: RunOptions, prices: Mapping[str, Json]) -> Desk:
         return Desk(purse=Purse(limits))
     from evolve.models.named import desk  # late: all the ways to ask a model
 
-    return desk(options.models, limits, prices)
+    return desk(options.models, limits, prices, options.monitor)
 
 
 def _rooms(models: Sequence[str], desk: Desk) -> dict[str, Json]:

@@ -429,7 +429,7 @@ class Mission:
     """What an operator sends an agent to do: a job with an errand, and how its answer is read."""
 
     job: Callable[[], Job]
-    read: Callable[[Evaluation], Proposal]
+    read: Callable[[Evaluation], Proposal | Conversation]  # the latter: with the monitor
 
 
 def arm(operator: str, model: str | None) -> str:

@@ -36,9 +36,9 @@ class Counting(KnownEffects):
         super().__init__()
         self.prompts: list[str] = []
 
-    async def complete(self, prompt, seed=None, form=None):
+    async def complete(self, prompt, seed=None, form=None, temperature=None):
         self.prompts.append(prompt)
-        return await super().complete(prompt, seed, form)
+        return await super().complete(prompt, seed, form, temperature)
 
 
 class Bench:
@@ -157,6 +157,17 @@ ATTACKS: dict[str, tuple[str, str, str]] = {
         'told = model._call("complete", {"messages": [{"role": "user", "content": "x"}], "model": ["a"]})',
         "invalid_answer",
         "no_such_model",
+    ),
+    "a temperature that is none": (
+        """
+        told = []
+        for wrong in (-0.1, 2.5, True, "1", [1]):
+            try: model.complete([{"role": "user", "content": "x"}], temperature=wrong)
+            except ValueError as error: told.append(str(error)[:11])
+        told = set(told), len(told)
+        """,
+        "invalid_answer",
+        "({'bad_request'}, 5)",
     ),
     "text meant for the host": (
         """

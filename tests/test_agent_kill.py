@@ -16,12 +16,13 @@ from typing import Any
 from agent_runs import evolve, small
 from openai_server import Answer, serving
 
+from evolve.models import effects
 from evolve.models.broker import KILLED, read_asked
 from evolve.models.effects import KnownEffects
 from populations.ledger import GitLedger
 
 KILLS = 10
-TRIALS, SEED = 4, 2  # with a promotion and refusals
+TRIALS = 5
 TOLD = {  # what makes a lineage: all that was decided but for the numbers of the events
     "trial": ("trial", "operator", "parents", "variant", "verdict", "idea"),
     "duel_open": ("duel", "challenger", "champion", "level"),
@@ -31,6 +32,22 @@ TOLD = {  # what makes a lineage: all that was decided but for the numbers of th
     "demotion": ("variant",),
     "sealed": ("champion", "count"),
 }
+
+
+def edit(agent: dict[str, str], seed: int) -> str:
+    """Three edits that help, in one, of an agent without them; of one that has them, one that is refused.
+
+    So a run has both, whatever its draws are: the first children have these edits, the next come of them.
+    """
+    if "edge cases" in agent["prompts/task.md"]:
+        return effects._said("Tests that always pass.", {"selftest.py": f"# {seed}\n"})
+    helped = {
+        "agent.py": agent["agent.py"].replace(effects._ATTEMPT, effects._RETRY) + f"# {seed}\n",
+        "policy.toml": agent["policy.toml"] + "retries = 2\n",
+        "prompts/task.md": agent["prompts/task.md"] + effects._EDGES,
+        "tools/calculator.py": effects._CALCULATOR,
+    }
+    return effects._said("Much at once.", helped)
 
 
 class Mind:
@@ -44,7 +61,11 @@ class Mind:
     def __call__(self, body: dict[str, Any], number: int) -> Answer:
         prompt, seed = body["messages"][0]["content"], body["seed"]
         self.bought.append((prompt, seed))
-        reply = asyncio.run(self._model.complete(prompt, seed)).reply
+        if "Improve this program by one change." in prompt:
+            reply = edit(dict(effects._FILE.findall(prompt)), seed)
+        else:
+            asked = self._model.complete(prompt, seed, temperature=body["temperature"])
+            reply = asyncio.run(asked).reply
         answer = Answer(reply, prompt_tokens=len(prompt), reply_tokens=len(reply) + 1)
         if not self._kills or number < self._kills[0]:
             return answer
@@ -68,8 +89,6 @@ class Mind:
                 "scaffold",
                 "--trials",
                 str(TRIALS),
-                "--seed",
-                str(SEED),
             ]
             words += ["--workers", "1", "--model", f"openai/mind,price=0/0,base={server.url}", "--to", to]
             killed = 0

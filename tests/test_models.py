@@ -22,10 +22,10 @@ from evolve.types import BadInput
 def ask(request):
     """One prompt to a model at an address: through LiteLLM, and directly."""
 
-    def ask(url, prompt="hello", name="openai/gpt-4.1-mini", **settings):
+    def ask(url, prompt="hello", name="openai/gpt-4.1-mini", wished=None, **settings):
         settings = {"pause": 0.01, **settings}
         model = request.param(name, Settings(api_base=url, api_key="none", **settings))
-        return asyncio.run(model.complete(prompt, seed=5))
+        return asyncio.run(model.complete(prompt, seed=5, temperature=wished))
 
     return ask
 
@@ -40,6 +40,19 @@ def test_an_exchange_keeps_prompt_reply_tokens_cost_and_parameters(ask):
     assert exchange.parameters["temperature"] == 1.0
     sent = server.requests[0]
     assert (sent["path"], sent["model"], sent["seed"]) == ("/v1/chat/completions", "gpt-4.1-mini", 5)
+
+
+def test_a_prompt_may_have_a_temperature_of_its_own_unless_the_provider_takes_none(ask):
+    with serving(lambda *_: Answer("hi")) as server:
+        warm, cold, none = (ask(server.url, wished=0.25, temperature=set_) for set_ in (1.0, 0.0, None))
+        usual = ask(server.url, temperature=0.5)
+    assert [sent.get("temperature") for sent in server.requests] == [0.25, 0.25, None, 0.5]
+    assert [each.parameters.get("temperature") for each in (warm, cold, none, usual)] == [
+        0.25,
+        0.25,
+        None,
+        0.5,
+    ]
 
 
 def test_a_given_price_counts_and_an_unknown_one_is_said_to_be(ask):

@@ -37,6 +37,9 @@ IMPROVED = {
     "vote": lambda files: {
         **files, "agent.py": files["agent.py"].replace(effects._SOLVE.encode(), effects._VOTE.encode())
     },
+    "cool": lambda files: {
+        **files, "policy.toml": files["policy.toml"].replace(b"temperature = 1.0", b"temperature = 0.0")
+    },
 }  # fmt: skip
 
 
@@ -56,7 +59,7 @@ def test_the_seed_is_small_and_whole(tmp_path: Path) -> None:
     assert not any(evaluate(problem, problem.seed_files, 2, first=True).failures)
 
 
-@pytest.mark.parametrize("with_", [[], ["feedback"], ["tool", "instruction"], ["feedback", "vote"]])
+@pytest.mark.parametrize("with_", [[], ["feedback"], ["tool", "instruction"], ["feedback", "vote"], ["cool"]])
 def test_effects_are_as_known(tmp_path: Path, with_: list[str]) -> None:
     problem = load(assemble(tmp_path / "p", "drills"))
     files = problem.seed_files
@@ -65,7 +68,9 @@ def test_effects_are_as_known(tmp_path: Path, with_: list[str]) -> None:
         assert files != before
     found = evaluate(problem, files, 120)
     low, high = binomial_interval(int(sum(found.scores)), 120, 0.999)
-    assert low <= ceiling(dict.fromkeys(with_, True)) <= high
+    assert low <= ceiling(dict.fromkeys(with_, True), temperature=float("cool" not in with_)) <= high
+    asked = {each.parameters["wished_temperature"] for each in found.asked}
+    assert asked == {float("cool" not in with_)}
 
 
 @pytest.mark.parametrize(
@@ -146,10 +151,14 @@ SELF = ["self", "--tasks", "drills", "--model", "known-effects", "--trials", "6"
 
 @pytest.fixture(scope="module")
 def evolved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("self")
-    done = evolve(folder, *SELF)
-    assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout)
+    """A run with a promotion. Half of all runs so short have one, or more: none of 8 in .4 % of all tests."""
+    for attempt in range(8):
+        folder = tmp_path_factory.mktemp(f"self-{attempt}")
+        done = evolve(folder, *SELF, "--seed", str(attempt), "--to", "runs/scaffold-0")
+        assert done.returncode == 0, done.stderr
+        if (result := json.loads(done.stdout))["promotions"]:
+            return folder, result
+    raise AssertionError("no run has promoted anything")
 
 
 def test_an_agent_edits_itself_and_the_better_one_is_put_in_use(evolved: tuple[Path, dict[str, Any]]) -> None:

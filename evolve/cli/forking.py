@@ -42,6 +42,7 @@ def fork(
         workers=workers,
         seed=start["seed"],
         models=tuple(settings["models"]),
+        monitor=settings.get("monitor"),
         operators=tuple(settings["operators"]),
         population=settings["population"],
         walls=walls,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from evolve.types import Exchange, ModelError
+from evolve.types import Exchange, Json, ModelError
 
 NOT_SENT = "not sent"  # how the error of a prompt begins that does not fit
+MOST_TEMPERATURE = 2.0  # that a provider takes
 
 
 class Price(NamedTuple):
@@ -50,7 +51,7 @@ class Amount(NamedTuple):
 class Settings:
     """How a model is asked."""
 
-    temperature: float | None = 1.0  # None: the provider's own
+    temperature: float | None = 1.0  # unless a prompt asks for another; None: always the provider's own
     reply_tokens: int = 4096  # at the most
     context_tokens: int | None = None  # of a prompt and its reply; None: as is known of the model
     seconds: float = 120.0  # wall clock of one request
@@ -59,6 +60,12 @@ class Settings:
     api_base: str | None = None  # address of the server; None: the provider's own
     api_key: str | None = None  # None: from the environment, where LiteLLM looks for the provider's
     price: Price | None = None  # None: as LiteLLM knows
+
+    def warmth(self, asked: float | None) -> dict[str, Json]:
+        """The parameter of a request that asks for a temperature; empty where the provider takes none."""
+        if self.temperature is None:
+            return {}
+        return {"temperature": self.temperature if asked is None else asked}
 
 
 def does_not_fit(tokens: str, settings: Settings, context_tokens: int) -> str:
@@ -95,9 +102,16 @@ class Model(Protocol):
         """What one `complete` of so long a prompt may use at the most; no dollars where no price is known."""
         ...
 
-    async def complete(self, prompt: str, seed: int | None = None, form: str | None = None) -> Exchange:
+    async def complete(
+        self,
+        prompt: str,
+        seed: int | None = None,
+        form: str | None = None,
+        temperature: float | None = None,
+    ) -> Exchange:
         """Answer one prompt; `seed` for those that can repeat themselves, `form` for those that obey one.
 
+        `temperature`: 0 to `MOST_TEMPERATURE`; None: as the model is set.
         Raises NoReply where there is none: a prompt that does not fit is not sent.
         """
         ...

@@ -2,7 +2,8 @@
 
 A program asks by a call, `complete`, whose argument is
 
-    {"messages": [{"role": "system" | "user" | "assistant", "content": text}, ...], "model": name (optional)}
+    {"messages": [{"role": "system" | "user" | "assistant", "content": text}, ...],
+     "model": name (optional), "temperature": 0 to 2 (optional)}
 
 and is told
 
@@ -22,10 +23,11 @@ from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 
 from evolve.landing import job_key
 from evolve.lines import Lines
-from evolve.models import NOT_SENT, Amount, Model, NoReply
+from evolve.models import MOST_TEMPERATURE, NOT_SENT, Amount, Model, NoReply
 from evolve.models.background import Background
 from evolve.models.desk import Desk
 from evolve.models.purse import Ticket
@@ -34,6 +36,7 @@ from sandbox import values
 
 MOST_MESSAGES = 256
 ROLES = ("system", "user", "assistant")
+WISHED = "wished_temperature"  # in the parameters of an exchange; what the model was sent stands there too
 KILLED = "the run was killed while it waited for this reply"
 
 Place = tuple[int, int]  # position of the case in its job, number of the call
@@ -45,6 +48,14 @@ class Refused(Exception):
     def __init__(self, error: str, detail: str) -> None:
         super().__init__(detail)
         self.told: Json = {"error": error, "detail": detail}
+
+
+class _Wish(NamedTuple):
+    """What a program asks, once it is known to be sound."""
+
+    prompt: str
+    model: Model
+    temperature: float | None
 
 
 @dataclass(slots=True)
@@ -91,14 +102,14 @@ class DeskBroker:
     def most_of_a_case(self) -> Amount:
         """What one case may use at the most."""
         allowance = self.allowance
-        dear = [price.of(allowance.tokens, 0) for price in self._desk.prices.values() if price]
-        dear += [price.of(0, allowance.tokens) for price in self._desk.prices.values() if price]
+        prices = [price for name in self._desk.models if (price := self._desk.model(name).price)]
+        dear = [max(price.of(allowance.tokens, 0), price.of(0, allowance.tokens)) for price in prices]
         usd = max(dear, default=0.0) if allowance.usd is None else allowance.usd
         return Amount(usd, allowance.tokens, allowance.calls)
 
-    def complete(self, model: Model, prompt: str, seed: int, seconds: float) -> Exchange:
+    def complete(self, wish: _Wish, seed: int, seconds: float) -> Exchange:
         """Ask a model from any thread. Raises TimeoutError, NoReply."""
-        asked = self._models.run(model.complete(prompt, seed))
+        asked = self._models.run(wish.model.complete(wish.prompt, seed, temperature=wish.temperature))
         try:
             return asked.result(timeout=seconds)
         except TimeoutError:
@@ -125,9 +136,10 @@ class DeskHearing:
         """Answer one request; see `evolve.types.Hearing`."""
         used = self._used[position]
         try:
-            prompt, model = self._read(request)
-            self._check(used, model, prompt)
-            exchange = self._exchange(position, used, model, prompt)
+            wish = self._read(request)
+            worst = wish.model.most(len(wish.prompt.encode()))
+            self._check(used, worst)
+            exchange = self._exchange(position, used, wish, worst)
         except Refused as refused:
             return refused.told
         if exchange.error:
@@ -151,11 +163,11 @@ class DeskHearing:
         """Everything that was said."""
         return tuple(self._said)
 
-    def _read(self, request: Json) -> tuple[str, Model]:
-        """The prompt and the model of a request."""
-        if not isinstance(request, dict) or not request.keys() <= {"messages", "model"}:
-            raise Refused("bad_request", "expected {messages, model}")
-        prompt = prompt_of(request.get("messages"))
+    def _read(self, request: Json) -> _Wish:
+        """A request, its model chosen."""
+        if not isinstance(request, dict) or not request.keys() <= {"messages", "model", "temperature"}:
+            raise Refused("bad_request", "expected {messages, model, temperature}")
+        prompt, temperature = prompt_of(request.get("messages")), temperature_of(request.get("temperature"))
         allowed = [
             name
             for name in self._desk.models
@@ -166,11 +178,11 @@ class DeskHearing:
             name = next((each for each in allowed if each not in self._desk.lost), next(iter(allowed), ""))
         if name not in allowed:
             raise Refused("no_such_model", f"one of {', '.join(allowed)}" if allowed else "none may be asked")
-        return prompt, self._desk.model(name)
+        return _Wish(prompt, self._desk.model(name), temperature)
 
-    def _check(self, used: _Used, model: Model, prompt: str) -> None:
+    def _check(self, used: _Used, worst: Amount) -> None:
         """Refuse what the case's allowance has no room for at its worst."""
-        most, allowance = used.amount.plus(model.most(len(prompt.encode()))), self._allowance
+        most, allowance = used.amount.plus(worst), self._allowance
         if most.calls > allowance.calls:
             raise Refused("budget_exhausted", "calls")
         if most.tokens > allowance.tokens:
@@ -180,39 +192,44 @@ class DeskHearing:
         if used.seconds >= allowance.seconds:
             raise Refused("budget_exhausted", "seconds")
 
-    def _exchange(self, position: int, used: _Used, model: Model, prompt: str) -> Exchange:
+    def _exchange(self, position: int, used: _Used, wish: _Wish, worst: Amount) -> Exchange:
         """One exchange, bought or had from a session that was killed; what it used is counted."""
-        if (why := self._desk.lost.get(model.name)) is not None:
+        name = wish.model.name
+        if (why := self._desk.lost.get(name)) is not None:
             raise ModelError(why)
-        place, worst = (position, used.amount.calls), model.most(len(prompt.encode()))
-        exchange = self._earlier(place, model, prompt)
+        place = position, used.amount.calls
+        exchange = self._earlier(place, wish)
         if exchange is None:
-            ticket = Ticket(self._desk.purse, model.name)
+            ticket = Ticket(self._desk.purse, name)
             try:
                 if not ticket.hold(worst):
-                    raise ModelError(f"{model.name}: the run's budget leaves no room for what a program asks")
-                exchange = self._buy(place, used, model, prompt, worst)
+                    raise ModelError(f"{name}: the run's budget leaves no room for what a program asks")
+                exchange = self._buy(place, used, wish, worst)
             finally:
                 ticket.close()
-            self._desk.purse.owe(model.name, amount_of(exchange))
+            self._desk.purse.owe(name, amount_of(exchange))
             self._said.append(exchange)
         used.amount = used.amount.plus(amount_of(exchange))
         used.seconds += exchange.seconds
         return exchange
 
-    def _earlier(self, place: Place, model: Model, prompt: str) -> Exchange | None:
+    def _earlier(self, place: Place, wish: _Wish) -> Exchange | None:
         """What a killed session had at this place; what it only waited for counts, and is asked again."""
         log = self._broker.log
         while log is not None and (found := log.take(self._key, place)) is not None:
             self._desk.purse.owe(found.model, amount_of(found))
             self._said.append(found)
-            if found.model == model.name and found.prompt == prompt and not found.error:
+            same = found.model == wish.model.name and asks_the_same(found, wish.prompt, wish.temperature)
+            if same and not found.error:
                 return found
         return None
 
-    def _buy(self, place: Place, used: _Used, model: Model, prompt: str, worst: Amount) -> Exchange:
+    def _buy(self, place: Place, used: _Used, wish: _Wish, worst: Amount) -> Exchange:
         log, written = self._broker.log, 0
-        at = {"case": place[0], "number": place[1]}
+        prompt, model, temperature = wish
+        at: dict[str, Json] = {"case": place[0], "number": place[1]}
+        if temperature is not None:
+            at[WISHED] = temperature
         why = f"{model.name}: {KILLED}"
         lost = Exchange(model.name, prompt, "", worst.usd, worst.tokens, parameters=at, error=why)
         if log is not None:
@@ -220,7 +237,7 @@ class DeskHearing:
         left = self._allowance.seconds - used.seconds
         seed = seed_of(self._seed, self._job, place, prompt)
         try:
-            exchange = self._broker.complete(model, prompt, seed, left)
+            exchange = self._broker.complete(wish, seed, left)
         except TimeoutError:
             error = f"{model.name}: no reply within the {left:g} s that the case may still wait"
             exchange = Exchange(model.name, prompt, "", worst.usd, worst.tokens, 0, left, error=error)
@@ -253,6 +270,21 @@ def prompt_of(messages: Json) -> str:
     if len(parts) == 1:
         return parts[0][1]
     return "\n\n".join(f"[{role}]\n{content}" for role, content in parts)
+
+
+def temperature_of(value: Json) -> float | None:
+    """What a request says of it; None: nothing. Raises Refused for what is none."""
+    if value is None:
+        return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= MOST_TEMPERATURE:
+        raise Refused("bad_request", f"expected a temperature from 0 to {MOST_TEMPERATURE:g}")
+    return float(value)
+
+
+def asks_the_same(exchange: Exchange, prompt: str, temperature: float | None) -> bool:
+    """Whether a recorded exchange answers this."""
+    return exchange.prompt == prompt and exchange.parameters.get(WISHED) == temperature
 
 
 def seed_of(run: int, job: Job, place: Place, prompt: str) -> int:

@@ -13,8 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from evolve.models import Amount, Model, NoReply, Price
-from evolve.models.calls import Calls
+from evolve.models.calls import KILLED, Calls
 from evolve.models.purse import Limits, Purse, Ticket
+from evolve.monitor import PROMPT_BYTES
 from evolve.types import (
     Conversation,
     Event,
@@ -116,15 +117,22 @@ class Talk:
 
 
 class Desk:
-    """The models of a run, by name, and what they may use."""
+    """The models of a run, by name, and what they may use.
+
+    `monitor` looks at what agents make; unless it is one of `models`, it is asked nothing else. Where it is
+    lost, or its budget is spent, nobody is asked for a child that it could not look at.
+    """
 
     def __init__(
         self,
         models: Sequence[Model] = (),
         purse: Purse | None = None,
         at_once: Mapping[str, int] | None = None,
+        monitor: Model | None = None,
     ) -> None:
-        self._models = {model.name: model for model in models}
+        self._asked = [model.name for model in models]  # for children, and by programs
+        self.monitor = None if monitor is None else monitor.name
+        self._models = {model.name: model for model in (*models, *([monitor] if monitor else []))}
         self.purse = self._purse = purse or Purse()
         self._at_once = at_once or {}  # calls in flight, where they say so
         self._calls: Calls | None = None
@@ -135,8 +143,8 @@ class Desk:
 
     @property
     def models(self) -> Collection[str]:
-        """Their names."""
-        return self._models
+        """Names of those that make children, or answer programs."""
+        return self._asked
 
     def model(self, name: str) -> Model:
         """One of them."""
@@ -144,7 +152,7 @@ class Desk:
 
     def lacks(self, amount: Amount) -> str | None:
         """Name of the limit that leaves no room for this, whichever model is asked; None: there is room."""
-        lacking = [self.purse.lacks(name, amount) for name in self._models]
+        lacking = [self.purse.lacks(name, amount) for name in self._asked]
         return lacking[0] if lacking and all(lacking) else None
 
     @property
@@ -198,10 +206,12 @@ class Desk:
 
         `talking`: calls under way by model; `most`: of one model, unless it says otherwise.
         """
+        blind = self.monitor is not None and (self.monitor in self.lost or self._unwatched() is not None)
         return sorted(
             name
-            for name in self._models
-            if name in self.lost
+            for name in self._asked
+            if blind
+            or name in self.lost
             or talking.get(name, 0) >= self._at_once.get(name, most)
             or self._purse.lacks(name, self._most(name, prompt_bytes)) is not None
         )
@@ -213,15 +223,23 @@ class Desk:
         """
         lacking = [
             self._purse.lacks(name, self._most(name, prompt_bytes), own=alone)
-            for name in self._models
+            for name in self._asked
             if name not in self.lost
         ]
-        return lacking[0] if lacking and all(lacking) else None
+        return lacking[0] if lacking and all(lacking) else self._unwatched(own=alone)
+
+    def _unwatched(self, own: bool = True) -> str | None:
+        """Name of a limit that leaves the monitor no room; None: it has room, or there is none."""
+        if self.monitor is None:
+            return None
+        return self._purse.lacks(self.monitor, self._most(self.monitor, PROMPT_BYTES), own=own)
 
     @property
     def nobody(self) -> str | None:
         """Why no model will answer any more; None: one may."""
-        return "; ".join(self.lost.values()) if self.lost.keys() >= self._models.keys() else None
+        if self.monitor in self.lost:
+            return self.lost[self.monitor]
+        return "; ".join(self.lost.values()) if self.lost.keys() >= set(self._asked) else None
 
     def open(self, conversation: Conversation, model: str, trial: int) -> Talk:
         """Begin a conversation; from now on the worst case of its first call is held.
@@ -247,6 +265,24 @@ class Desk:
         talk = Talk(conversation, model, trial, self._purse)
         talk.again(said)
         talk.earlier.extend(self.earlier(trial, len(said)))
+        return talk
+
+    def watch(self, conversation: Conversation, trial: int) -> Talk:
+        """Begin what the monitor is asked about a child, or begin it again.
+
+        A call that a kill cut off, or that was about another child, counts and is made anew: what an agent
+        has made is worth more than a look at it.
+        """
+        assert self.monitor is not None
+        talk = self.reopen(conversation, self.monitor, trial)
+        assert isinstance(talk.step, Question)
+        while talk.earlier and (
+            KILLED in talk.earlier[0].error or talk.earlier[0].prompt != talk.step.prompt
+        ):
+            lost = talk.earlier.popleft()
+            talk.calls += 1
+            talk.ticket.settle(Amount(lost.usd, lost.prompt_tokens + lost.reply_tokens, 1))
+            talk.exchanges.append(lost)
         return talk
 
     def abandon(self, talk: Talk) -> Proposal:

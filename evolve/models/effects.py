@@ -9,12 +9,13 @@ edit. A drill belongs, by its title, to one group:
     instruction   .20  only if the prompt speaks of edge cases
     tool          .20  only after a calculator was there to be used
     feedback      .20  only once the agent shows which examples failed
-    vote          .24  each answer with probability .4; no two bad ones alike, and examples do not tell them
+    vote          .24  each answer with probability .9 - .5 temperature; no two bad ones alike, and examples
+                       do not tell them
     never         .02
 
 Asked to improve an agent it makes one of some edits: four that help, the rest useless or harmful; as
 `useless`, the useless ones alone. So an agent's share of solved drills is known: .236 for the seed, .20 more
-for each of three edits, and .075 for a vote of five.
+for each of three edits, and .075 for a vote of five; .12 for a temperature of 0 instead of 1, alone.
 
 Asked to improve a program it lets it guess four times as often as it does, or breaks it, so only an
 improver that builds on the best so far gets far. It knows that edit of the seed; its others are useless.
@@ -32,7 +33,8 @@ from evolve.models import Amount, Price
 from evolve.types import Exchange
 
 SHARES = {"always": 0.14, "instruction": 0.2, "tool": 0.2, "feedback": 0.2, "vote": 0.24, "never": 0.02}
-RIGHT = 0.4  # of the answers to a drill of the group `vote`
+RIGHT = 0.4  # of the answers to a drill of the group `vote`, at a temperature of 1
+COOLER = 0.5  # more of them are right, a degree below
 SAMPLES = 5  # that the planted vote draws
 PLANTED = ("instruction", "tool", "feedback", "vote")
 HELPS = 0.3  # share of edits that are planted ones
@@ -128,19 +130,26 @@ class KnownEffects:
         """Nothing but tokens."""
         return Amount(0.0, prompt_bytes + REPLY_TOKENS, 1)
 
-    async def complete(self, prompt: str, seed: int | None = None, form: str | None = None) -> Exchange:
+    async def complete(
+        self,
+        prompt: str,
+        seed: int | None = None,
+        form: str | None = None,
+        temperature: float | None = None,
+    ) -> Exchange:
         """Answer at once."""
         state = hashlib.sha256(f"{seed} {prompt}".encode()).digest()
-        reply = self._reply(prompt, np.random.default_rng(int.from_bytes(state[:8], "big")))
+        rng = np.random.default_rng(int.from_bytes(state[:8], "big"))
+        reply = self._reply(prompt, rng, 1.0 if temperature is None else temperature)
         tokens = len(prompt.split()), min(len(reply.split()), REPLY_TOKENS)
         return Exchange(self.name, prompt, reply, 0.0, *tokens, parameters={"seed": seed})
 
     def close(self) -> None:
         """Nothing was started."""
 
-    def _reply(self, prompt: str, rng: np.random.Generator) -> str:
+    def _reply(self, prompt: str, rng: np.random.Generator, temperature: float) -> str:
         if (drill := _DRILL.search(prompt)) is not None:
-            return _answer(drill, prompt, rng)
+            return _answer(drill, prompt, rng, temperature)
         files = {path: text for path, text in _FILE.findall(prompt) if path != "path"}
         if (line := _LINE.search(prompt)) is not None and line[2] in files:
             return _block(line[2], f"{files[line[2]]}{line[1]}\n")
@@ -163,41 +172,47 @@ def group(title: str) -> str:
     return "never"
 
 
-def ceiling(found: Mapping[str, bool]) -> float:
+def right(temperature: float) -> float:
+    """The share of good answers to a drill of the group `vote`."""
+    return min(max(RIGHT + COOLER * (1 - temperature), 0.0), 1.0)
+
+
+def ceiling(found: Mapping[str, bool], temperature: float = 1.0) -> float:
     """The share of drills that an agent with these of the planted edits solves."""
+    good = right(temperature)
     solved = SHARES["always"] + sum(SHARES[name] for name in PLANTED[:3] if found.get(name))
     if not found.get("vote"):
-        return solved + SHARES["vote"] * RIGHT
-    wrong, n = 1 - RIGHT, SAMPLES
-    alone = n * RIGHT * wrong ** (n - 1)  # one good answer among bad ones: the first of all is taken
+        return solved + SHARES["vote"] * good
+    wrong, n = 1 - good, SAMPLES
+    alone = n * good * wrong ** (n - 1)  # one good answer among bad ones: the first of all is taken
     return solved + SHARES["vote"] * (1 - wrong**n - alone + alone / n)
 
 
-def _answer(drill: re.Match[str], prompt: str, rng: np.random.Generator) -> str:
+def _answer(drill: re.Match[str], prompt: str, rng: np.random.Generator, temperature: float) -> str:
     kept, made, taken = _KEPT[drill[2]], _MADE[drill[3]], _TAKEN[drill[4]]
     good = f"def f(numbers):\n    found = [{made} for x in numbers if {kept}]\n    return {taken}\n"
     number = int(rng.integers(10**6))
     wrong = f"def f(numbers):\n    return 'no idea {number}'\n"
     match group(drill[1]):
         case "always":
-            right = True
+            solved = True
         case "instruction":
-            right = "edge cases" in prompt
+            solved = "edge cases" in prompt
         case "tool":
             if "- calculator:" in prompt and "calculator says:" not in prompt:
                 return "I have to work something out.\n=== TOOL calculator 6 * 7\n"
-            right = "calculator says:" in prompt
+            solved = "calculator says:" in prompt
         case "feedback":
-            right = (
+            solved = (
                 "[assistant]" in prompt and "no idea" in prompt and "fail" in prompt.rpartition("[user]")[2]
             )
         case "vote":
-            right = bool(rng.random() < RIGHT)
+            solved = bool(rng.random() < right(temperature))
             lines = good.split("\n")
             wrong = "\n".join([lines[0], f"    if not numbers:\n        return 'odd {number}'", *lines[1:]])
         case _:
-            right = False
-    return "Here it is.\n" + _block("solution.py", good if right else wrong)
+            solved = False
+    return "Here it is.\n" + _block("solution.py", good if solved else wrong)
 
 
 def _more(program: str, tries: re.Match[str], rng: np.random.Generator) -> str:

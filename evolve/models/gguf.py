@@ -14,7 +14,7 @@ from evolve.models import Amount, NoReply, Price, Settings, does_not_fit
 from evolve.models.chat import post, said
 from evolve.models.remote import Trouble
 from evolve.models.served import Server
-from evolve.types import BadInput, Exchange, Json, ModelError
+from evolve.types import BadInput, Exchange, ModelError
 
 PREFIX = "gguf:"  # and a path, or:
 CARRIED = "smollm2"  # the model that the package of this name carries
@@ -68,12 +68,16 @@ class Gguf:
         tokens = prompt_bytes + _FRAME_TOKENS + self._settings.reply_tokens
         return Amount(0.0, min(tokens, self.context_tokens), 1)
 
-    async def complete(self, prompt: str, seed: int | None = None, form: str | None = None) -> Exchange:
+    async def complete(
+        self,
+        prompt: str,
+        seed: int | None = None,
+        form: str | None = None,
+        temperature: float | None = None,
+    ) -> Exchange:
         """Answer one prompt; the same prompt and seed get the same reply, if no other is answered then."""
         settings = self._settings
-        parameters: dict[str, Json] = {"max_tokens": settings.reply_tokens, "seed": seed}
-        if settings.temperature is not None:
-            parameters["temperature"] = settings.temperature
+        parameters = {"max_tokens": settings.reply_tokens, "seed": seed, **settings.warmth(temperature)}
         asked = {key: value for key, value in parameters.items() if value is not None}
         if form is not None:
             asked["grammar"] = form

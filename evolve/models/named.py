@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from evolve.finding import find
-from evolve.models import Model, Price, Settings, chat, gguf
+from evolve.models import MOST_TEMPERATURE, Model, Price, Settings, chat, gguf
 from evolve.models.chat import Chat
 from evolve.models.desk import Desk
 from evolve.models.effects import KnownEffects
@@ -68,9 +68,10 @@ def parse(text: str) -> Named:
     return Named(name.strip(), settings, limits, at_once, found.get("threads", gguf.THREADS))
 
 
-def desk(texts: Sequence[str], whole: Limits, frozen: Mapping[str, Json]) -> Desk:
+def desk(texts: Sequence[str], whole: Limits, frozen: Mapping[str, Json], monitor: str | None = None) -> Desk:
     """The models of a run; `frozen`: the prices in its first event, which stay unless others are given.
 
+    `monitor` may be one of them, asked in the same way, or another one.
     Raises BadInput where a model cannot be what it is said to be, or is named twice.
     """
     chosen = [parse(text) for text in texts]
@@ -78,10 +79,17 @@ def desk(texts: Sequence[str], whole: Limits, frozen: Mapping[str, Json]) -> Des
     for name in names:
         if names.count(name) > 1:
             raise BadInput("--model", "each model once", f"{name} {names.count(name)} times")
+    watching = None if monitor is None else parse(monitor)
+    if watching is not None and watching not in chosen:
+        if watching.name in names:
+            raise BadInput("--monitor", f"{watching.name} as --model has it, or another model", monitor or "")
+        chosen.append(watching)
     purse = Purse(whole, {each.name: each.limits for each in chosen})
     at_once = {each.name: each.at_once for each in chosen if each.at_once is not None}
     servers = _servers(each for each in chosen if each.name.startswith(gguf.PREFIX))
-    return Desk([_model(each, frozen.get(each.name), servers) for each in chosen], purse, at_once)
+    made = {each.name: _model(each, frozen.get(each.name), servers) for each in chosen}
+    watches = None if watching is None else made[watching.name]
+    return Desk([made[name] for name in names], purse, at_once, watches)
 
 
 def _servers(asked: Iterable[Named]) -> dict[str, Server]:
@@ -141,7 +149,7 @@ def _temperature(value: str) -> float | None:
     if value == "default":
         return None
     number = float(value)
-    if not 0 <= number <= 2:
+    if not 0 <= number <= MOST_TEMPERATURE:
         raise ValueError(value)
     return number
 
@@ -165,7 +173,7 @@ _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {  # what is expected, and 
     "tokens": ("a whole number above 0", _whole),
     "calls": ("a whole number above 0", _whole),
     "at_once": (f"a whole number from 1 to {MOST_AT_ONCE}", _at_once),
-    "temperature": ("a number from 0 to 2, or default", _temperature),
+    "temperature": (f"a number from 0 to {MOST_TEMPERATURE:g}, or default", _temperature),
     "reply_tokens": ("a whole number above 0", _whole),
     "context": ("a whole number of tokens above 0", _whole),
     "threads": ("a whole number above 0", _whole),

@@ -39,7 +39,13 @@ class Recorded:
         """Nothing; of tokens as many as were recorded."""
         return Amount(0.0, prompt_bytes + self._tokens, 1)
 
-    async def complete(self, prompt: str, seed: int | None = None, form: str | None = None) -> Exchange:
+    async def complete(
+        self,
+        prompt: str,
+        seed: int | None = None,
+        form: str | None = None,
+        temperature: float | None = None,
+    ) -> Exchange:
         """Give a recorded reply, or what was recorded instead of one."""
         with self._lock:
             if not self._left:

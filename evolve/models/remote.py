@@ -71,7 +71,13 @@ class Remote(ABC):
         prompt, reply = prompt_bytes + _FRAME_TOKENS, self._settings.reply_tokens
         return Amount(_BILLED * self._usd(prompt, reply), _BILLED * (prompt + reply), 1)
 
-    async def complete(self, prompt: str, seed: int | None = None, form: str | None = None) -> Exchange:
+    async def complete(
+        self,
+        prompt: str,
+        seed: int | None = None,
+        form: str | None = None,
+        temperature: float | None = None,
+    ) -> Exchange:
         """Ask, again after a pause while the provider is busy, late, broken or out of reach.
 
         A provider may bill a request that nobody waited for to its end: a late one counts as billed, at the
@@ -79,9 +85,7 @@ class Remote(ABC):
         error are taken to be free.
         """
         settings = self._settings
-        parameters: dict[str, Json] = {"max_tokens": settings.reply_tokens}
-        if settings.temperature is not None:
-            parameters["temperature"] = settings.temperature
+        parameters = {"max_tokens": settings.reply_tokens, **settings.warmth(temperature)}
         if seed is not None:
             parameters["seed"] = seed
         pause, billed, away, began = settings.pause, 0, 0, time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from evolve.models.broker import Place, Refused, prompt_of
+from evolve.models.broker import Place, Refused, asks_the_same, prompt_of, temperature_of
 from evolve.types import Allowance, Exchange, Job, Json
 
 
@@ -35,13 +35,14 @@ class Retold:
     def ask(self, position: int, request: Json) -> Json:
         """The recorded reply; where none is, the refusal that came instead."""
         try:
-            prompt = prompt_of(request.get("messages") if isinstance(request, dict) else None)
+            told = request if isinstance(request, dict) else {}
+            prompt, temperature = prompt_of(told.get("messages")), temperature_of(told.get("temperature"))
         except Refused as refused:
             return refused.told
         found = self._said.get((position, self._calls[position]))
         if found is None:
             return Refused("budget_exhausted", "calls").told
-        if found.prompt != prompt:
+        if not asks_the_same(found, prompt, temperature):
             self.strayed = True
             return Refused("budget_exhausted", "calls").told
         self._calls[position] += 1

@@ -27,7 +27,13 @@ class Scripted:
         """What every reply costs."""
         return Amount(self._usd, prompt_bytes + _REPLY_TOKENS, 1)
 
-    async def complete(self, prompt: str, seed: int | None = None, form: str | None = None) -> Exchange:
+    async def complete(
+        self,
+        prompt: str,
+        seed: int | None = None,
+        form: str | None = None,
+        temperature: float | None = None,
+    ) -> Exchange:
         """Answer at once."""
         turn = len(self.prompts)
         self.prompts.append(prompt)

@@ -65,21 +65,25 @@ POLICY = "policy.toml"  # where an agent has its numbers
 KNOWN = (*PLAIN, *ASKING)
 
 
-def create(names: Sequence[str] | None, problem: Problem, models: Sequence[str] = ()) -> dict[str, Operator]:
+def create(
+    names: Sequence[str] | None, problem: Problem, models: Sequence[str] = (), watched: bool = False
+) -> dict[str, Operator]:
     """Operators by name or `package.module:factory`, called with the problem; None: all that fit.
 
     `syntax` and `crossover` fit Python, `tokens` other languages; those that ask a model fit a run that has
-    one, but for those that are asked for `BY_NAME`.
+    one, but for those that are asked for `BY_NAME`. `watched`: a model looks at what agents make.
 
     Raises BadInput where a name is unknown, or asking a model and having one do not go together.
     """
     chosen = names or _fitting(problem, bool(models))
     territory = _territory(problem)
     view = View(problem, territory)  # shared by those that ask
-    made = [_make(name, problem, territory, view) for name in chosen]
+    made = [_make(name, problem, territory, view, watched) for name in chosen]
     asking = [operator.name for operator in made if operator.prompt_bytes]
     if asking and not models:
         raise BadInput(f"operator {asking[0]}", "at least one model (--model NAME)", "none")
+    if watched and not any(isinstance(each, Scaffold) for each in made):
+        raise BadInput("--monitor", "edits that agents make, for a model to look at", ", ".join(chosen))
     if models and not asking and problem.allowance is None:
         expected = f"an operator that asks one ({', '.join([*ASKING, SCAFFOLD])}) in --operators"
         raise BadInput("--model", expected, ", ".join(chosen))
@@ -97,9 +101,9 @@ def _fitting(problem: Problem, models: bool) -> list[str]:
     return [name for name in KNOWN if name not in left_out]
 
 
-def _make(name: str, problem: Problem, territory: Territory, view: View) -> Operator:
+def _make(name: str, problem: Problem, territory: Territory, view: View, watched: bool) -> Operator:
     if name == SCAFFOLD or name.startswith(AGENT):
-        return _scaffold(problem, name.partition(":")[2] or None)
+        return _scaffold(problem, name.partition(":")[2] or None, watched)
     if name == CLONE:
         return Clone(territory)
     if name == "tune":
@@ -123,13 +127,13 @@ def _numbers(problem: Problem) -> Territory:
     return _territory(problem)
 
 
-def _scaffold(problem: Problem, id: str | None) -> Scaffold:
+def _scaffold(problem: Problem, id: str | None, watched: bool) -> Scaffold:
     """Agents edit themselves, and any other program is edited by the agent that is in use or named."""
     seed = agent_of(problem, problem.seed_files)
     if seed is not None and id is None:
-        return Scaffold(problem, _territory(problem), partial(_itself, problem), seed.allowance)
+        return Scaffold(problem, _territory(problem), partial(_itself, problem), seed.allowance, watched)
     found = seed if seed is not None and id == SEED else fetch(id or used())
-    return Scaffold(problem, _territory(problem), lambda files: found, found.allowance)
+    return Scaffold(problem, _territory(problem), lambda files: found, found.allowance, watched)
 
 
 def _itself(problem: Problem, files: Files) -> Agent:

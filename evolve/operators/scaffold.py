@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 import numpy as np
 
 from evolve.agents import Agent
-from evolve.monitor import look
+from evolve.monitor import look, vetoed, watched
 from evolve.operators.prompts import Told, template
 from evolve.operators.territory import Territory
 from evolve.types import (
     Allowance,
     CaseKey,
+    Conversation,
     Errand,
     Evaluation,
     Failure,
@@ -47,7 +47,7 @@ class Editable(Told, Protocol):
 
 
 class Scaffold:
-    """Every edit by an agent; `agent` gives it for a parent's files.
+    """Every edit by an agent; `agent` gives it for a parent's files, `watched`: a model looks at it, too.
 
     The prompt of the agent's first question is its own affair; its allowance bounds what it asks.
     """
@@ -62,8 +62,10 @@ class Scaffold:
         territory: Territory,
         agent: Callable[[Files], Agent],
         allowance: Allowance,
+        watched: bool = False,
     ) -> None:
         self._problem, self._territory, self._agent = problem, territory, agent
+        self._watched = watched
         self._template = template("scaffold", problem, _FIELDS)
         self._values: dict[str, float] = {}
         self._lessons: deque[str] = deque(maxlen=LESSONS)
@@ -73,16 +75,17 @@ class Scaffold:
         """Send the agent; what it leaves in its folder is the child."""
         (parent,) = parents
         draw = int(rng.integers(2**31))
-        return Mission(partial(self._job, parent, self._goal(parent), draw), partial(self._read, parent))
+        read = partial(self._read, parent, draw)
+        return Mission(partial(self._job, parent, self._goal(parent), draw), read)
 
-    def _read(self, parent: Parent, evaluation: Evaluation) -> Proposal:
+    def _read(self, parent: Parent, draw: int, evaluation: Evaluation) -> Proposal | Conversation:
         """The child that the agent left, unless the monitor has something against it."""
-        made = read(parent, evaluation)
-        found = [] if made.files is None else look(parent.variant.files, made.files, self._territory)
-        if not found:
+        before, made = parent.variant.files, read(parent, evaluation)
+        if made.files is None:
             return made
-        vetoed = Failure("refused", values.one_line(f"monitor: {found[0]}"))
-        return replace(made, files=None, failure=vetoed)
+        if found := look(before, made.files, self._territory):
+            return vetoed(made, str(found[0]))
+        return watched(before, made, draw) if self._watched else made
 
     def _job(self, parent: Parent, goal: str, draw: int) -> Job:
         files = parent.variant.files

@@ -19,9 +19,11 @@ class Model:
     def __init__(self, call):
         self._call = call
 
-    def complete(self, messages, model=None):
+    def complete(self, messages, model=None, temperature=None):
         """Ask a model; `messages`: dicts of role (system, user, assistant) and content."""
-        told = self._call("complete", {"messages": messages, **({"model": model} if model else {})})
+        wishes = {"model": model, "temperature": temperature}
+        wishes = {name: wish for name, wish in wishes.items() if wish is not None}
+        told = self._call("complete", {"messages": messages, **wishes})
         if "error" not in told:
             return told["text"], {**told["usage"], "left": told["left"]}
         error = BudgetExhausted if told["error"] == "budget_exhausted" else ValueError

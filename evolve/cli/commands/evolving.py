@@ -160,6 +160,12 @@ def self_(
     utility: Annotated[
         bool, typer.Option("--utility", help="Score as SICA does: half success, half cost and time.")
     ] = False,
+    monitor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME[,...]", help="A model, named as for --model, that may veto what an agent made."
+        ),
+    ] = None,
     trials: Trials = None,
     seconds: Seconds = None,
     usd: Usd = None,
@@ -170,6 +176,7 @@ def self_(
     model: Models = None,
     sandbox: Sandbox = "auto",
     runtime: Runtime = None,
+    cluster: Cluster = None,
     fork: Fork = False,
     trust: Trust = False,
     json: EndAsJson = False,
@@ -200,8 +207,10 @@ def self_(
         workers=workers,
         seed=seed,
         models=tuple(model or ()),
+        monitor=monitor,
         walls=walls,
         fork=fork,
+        cluster=cluster,
     )
     chosen = [name for name, wanted in arms.items() if wanted]
     return _status(evolve_self(options, chosen, tasks, agent, utility, as_json=json))

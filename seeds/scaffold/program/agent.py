@@ -32,13 +32,18 @@ def converse(messages, files, model, policy):
     """Ask, and use the tools that the model wants used, until it answers without one."""
     tools = load_tools()
     for _ in range(policy["tool_calls"]):
-        reply, _ = model.complete(messages)
+        reply = ask(messages, model, policy)
         wanted = TOOL.search(reply)
         if wanted is None or wanted[1] not in tools:
             return reply
         result = tools[wanted[1]].use(wanted[2].strip(), files)
         messages = [*messages, said("assistant", reply), said("user", f"{wanted[1]} says:\n{result}")]
-    return model.complete(messages)[0]
+    return ask(messages, model, policy)
+
+
+def ask(messages, model, policy):
+    """The model's reply."""
+    return model.complete(messages, temperature=policy["temperature"])[0]
 
 
 def question(goal, files):
