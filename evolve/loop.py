@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from evolve import garbage
+from evolve import garbage, threads
 from evolve.asking import Asking, admission
 from evolve.budget import Budget, Clock, Spent
 from evolve.control import Mailbox, requested
@@ -61,6 +61,7 @@ GATE_KINDS = ("duel_open", "duel_close", "promotion", "demotion")
 
 
 @garbage.looked_at_once()
+@threads.short_turns()
 def search(parts: Parts) -> Search:
     """Evolve until the budget is spent or somebody stops the run; `reason` of the result says which."""
     run = Search(parts)

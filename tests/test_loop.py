@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from evolve.cli.summary import failed_draws
 from evolve.doubles import InlineExecutor, Nudge
 from evolve.executor import LocalExecutor, Recovery
 from evolve.run import RunOptions, run
+from evolve.threads import TURN_SECONDS
 from evolve.types import (
     BadInput,
     CaseKey,
@@ -323,6 +325,20 @@ class Listening:
 
     def tell(self, event: Event) -> None:
         self.heard.append(event)
+
+
+def test_threads_take_short_turns_in_a_run_and_no_longer(problem: Path) -> None:
+    before, seen = sys.getswitchinterval(), set[float]()
+
+    class Looking:
+        def tell(self, event: Event) -> None:
+            seen.add(round(sys.getswitchinterval(), 6))
+
+    options = RunOptions(
+        str(problem), problem.parent / "run.git", trials=3, operators=("evolve.doubles.Nudge",)
+    )
+    run(options, [Looking()], executor=InlineExecutor(SyntheticFitness(noisy_score), 2))
+    assert TURN_SECONDS in seen and sys.getswitchinterval() == before
 
 
 def test_listeners_hear_every_event_in_order(problem: Path) -> None:
