@@ -19,7 +19,7 @@ from sandbox.words import death, is_inside, last_lines, lines
 
 BUILT_BYTES = 32 << 20  # of files that a build may leave
 _KEPT_BYTES = 256 << 20  # of all builds that are kept
-_START_SECONDS = 10.0  # the machinery's alone: the program has not run yet
+_START_SECONDS = 30.0  # the machinery's alone: the program has not run yet
 _HEAD_BYTES = 1 << 20  # names and sizes of built files
 _ERROR = re.compile(r"\berror\b|undefined reference|out of memory", re.IGNORECASE)
 _MEMORY = re.compile(r"bad_alloc|out of memory|memory allocation of|Cannot allocate memory", re.IGNORECASE)

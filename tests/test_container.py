@@ -20,7 +20,7 @@ from sandbox.pool import Spares
 from sandbox.process import ProcessSandbox
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMITS = Limits(seconds=5.0, memory_bytes=128 << 20)
+LIMITS = Limits(seconds=60.0, memory_bytes=128 << 20)
 
 pytestmark = pytest.mark.docker
 
@@ -288,7 +288,7 @@ def test_a_daemon_elsewhere_is_reached_without_any_folder(elsewhere):
     (seen,) = json.loads(docker("inspect", *mine()))
     assert seen["Mounts"] == [] and seen["HostConfig"]["Binds"] is None
     there = run(sandbox, WHICH)
-    big = Limits(seconds=5.0, memory_bytes=128 << 20, output_bytes=4 << 20)
+    big = Limits(seconds=60.0, memory_bytes=128 << 20, output_bytes=4 << 20)
     assert run(sandbox, "def f(text): return text", "x" * (3 << 20), big).answer == b'"%b"' % (
         b"x" * (3 << 20)
     )

@@ -218,7 +218,7 @@ def test_where_users_are_mapped_no_folder_is_shared(monkeypatch: pytest.MonkeyPa
         sandbox = open_sandbox("docker")
         assert sandbox.facts["transport"] == "stdio"
         program = Program({"program.py": b"import os\ndef f(n): return os.getuid()\n"}, "program.py:f")
-        (outcome,) = sandbox.run(program, [1], Limits())
+        (outcome,) = sandbox.run(program, [1], Limits(seconds=60))
         assert 0 < int(outcome.answer or b"0") < 65536
         sandbox.close()
         for thread in threading.enumerate():
@@ -234,7 +234,7 @@ def test_memory_of_the_whole_container_is_the_programs_failure_and_the_server_li
 
     def one(source: bytes, case: int) -> object:
         program = Program({"program.py": source}, "program.py:f")
-        (outcome,) = sandbox.run(program, [case], Limits(memory_bytes=1 << 30))
+        (outcome,) = sandbox.run(program, [case], Limits(seconds=60, memory_bytes=1 << 30))
         if outcome.failure is not None:
             return outcome.failure.kind, outcome.failure.detail
         return values.decode(outcome.answer or b"", 1 << 20)

@@ -16,7 +16,7 @@ from sandbox import bubblewrap, launch, open_sandbox, probe, values, visible
 ROOT = Path(__file__).resolve().parents[1]
 
 
-LIMITS = Limits()
+LIMITS = Limits(seconds=60)
 
 
 def run(sandbox, source, case=1, limits=LIMITS):
@@ -104,7 +104,7 @@ sandbox = open_sandbox(sys.argv[1])
 signal.signal(signal.SIGINT, lambda *_: None)
 print("ready", flush=True)
 program = Program({"program.py": b"import time\\ndef f(n): time.sleep(n); return n"}, "program.py:f")
-print(sandbox.run(program, [0.5], Limits())[0].answer, flush=True)
+print(sandbox.run(program, [0.5], Limits(seconds=60))[0].answer, flush=True)
 sandbox.close()
 """
     client = subprocess.Popen(
@@ -203,10 +203,11 @@ def f(case):
 result = {}
 for level in ("bubblewrap", "landlock"):
     sandbox = open_sandbox(level)
-    (outcome,) = sandbox.run(Program({"program.py": source}, "program.py:f"), [sys.argv[1]], Limits())
+    limits = Limits(seconds=60)
+    (outcome,) = sandbox.run(Program({"program.py": source}, "program.py:f"), [sys.argv[1]], limits)
     hog = Program({"program.py": b"def f(n): return bytearray(1 << 31)"}, "program.py:f")
     result[level] = [json.loads(outcome.answer) if outcome.answer else str(outcome.failure),
-                     sandbox.run(hog, [1], Limits())[0].failure.kind]
+                     sandbox.run(hog, [1], limits)[0].failure.kind]
     sandbox.close()
 print(json.dumps(result))
 """

@@ -112,7 +112,7 @@ def opened(seconds: float, tmp_path: Path) -> Iterator[ProblemFitness]:
 
 
 def test_jobs_of_one_program_share_a_sandbox_of_their_own(tmp_path: Path) -> None:
-    with opened(5.0, tmp_path) as fitness:
+    with opened(20.0, tmp_path) as fitness:
         case = (CaseKey("search", 0),)
 
         def server(files: dict[str, bytes], alone: bool) -> float:
