@@ -78,7 +78,8 @@ def play(
     if problem.allowance is not None and not options.models:
         raise BadInput("--model", f"at least one, as programs of {problem.name} ask models", "none")
     broker.serve(desk, options.seed)
-    name = options.population or options.baseline or ("pareto" if problem.constraints else "elite")
+    usual = problem.population or ("pareto" if problem.constraints else "elite")
+    name = options.population or options.baseline or usual
     population = create_population(name)
     session = _session(options, problem, clock, executor, list(operators), name, desk, rule, kinds, loaded)
     session = replace(session, agents=tuple(sent))

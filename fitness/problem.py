@@ -47,6 +47,7 @@ class Problem:
     difference_range: Pair | None  # [-x, x] in which a promotion's mean difference is claimed
     margin: float  # differences up to this are not worth a promotion; in per cent where a resource is scored
     resource: Resource | None  # what `score` is told that a run used, in seconds or bytes; ratios are claimed
+    population: str | None  # who breeds, unless a run says otherwise; None: what fits its claim
     packages: tuple[str, ...]  # importable inside the sandbox and by evaluate.py, besides numpy
     editable: tuple[str, ...]  # globs over the program's paths; `*` crosses folders
     best_known: float | None  # never shown to a mutator
@@ -127,6 +128,7 @@ def load(problem: str | Path) -> Problem:
         difference_range=table.difference_range,
         margin=table.margin,
         resource=table.resource,
+        population=table.population,
         packages=table.packages,
         editable=table.editable,
         best_known=table.best_known,

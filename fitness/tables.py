@@ -106,6 +106,7 @@ class Table(_Strict):
     difference_range: Pair | None = _Pair
     margin: float = Field(default=0.0, ge=0)
     resource: Resource | None = None
+    population: Literal["elite", "pareto", "islands", "families"] | None = None
     packages: tuple[str, ...] = Field(default=(), strict=False)
     editable: tuple[str, ...] = Field(default=("*.py",), strict=False)
     best_known: float | None = None

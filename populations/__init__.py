@@ -7,6 +7,7 @@ from collections.abc import Callable
 from evolve.types import Population
 from populations.baselines import BestOfN, HillClimb, Random
 from populations.elite import Elite
+from populations.families import Families
 from populations.islands import Islands
 from populations.named import named
 from populations.pareto import Pareto
@@ -15,6 +16,7 @@ KNOWN: dict[str, Callable[[], Population]] = {
     "elite": Elite,
     "pareto": Pareto,
     "islands": Islands,
+    "families": Families,
     "best-of-n": BestOfN,
     "random": Random,
     "hill-climb": HillClimb,

@@ -1,6 +1,8 @@
 """What every population owes: pure draws, no breeding from what failed, no meaning in the scale of scores."""
 
 from collections import Counter
+from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,8 +11,10 @@ from hypothesis import strategies as st
 
 import populations
 from evolve.types import BadInput, Trial
+from fitness.tables import Table
 from populations.baselines import BestOfN, HillClimb, Random
 from populations.elite import Elite, merit
+from populations.families import Families
 from populations.islands import Islands
 from populations.pareto import SHARE, Pareto, front
 
@@ -98,6 +102,32 @@ def test_a_child_that_scores_the_same_on_every_case_is_left_out():
         elite.tell(Trial(index, 0, "tune", (), f"v{index}", "evaluated", 2.0, (1.0, 3.0)))
     elite.tell(Trial(5, 0, "tune", (), "v5", "evaluated", 2.0, (2.0, 2.0)))
     assert {ids[0] for ids in asked(elite)} == {"v0", "v5"}
+
+
+def tuned(index, value, parent, skeleton="numbers"):
+    child = trial(index, value, (f"{parent}-abcdef",))
+    return replace(child, operator="tune", details={"skeleton": skeleton})
+
+
+def kept(population):
+    return {id for ids in asked(population, times=400) for id in ids}
+
+
+def test_of_programs_that_differ_in_their_numbers_alone_few_are_kept_the_best():
+    population = Families(size=6, alike=2)
+    population.tell(trial(0, 1.0))
+    population.tell(trial(1, 2.0, ("0-abcdef",)))
+    for index, value in enumerate([3.0, 5.0, 4.0, 2.5], start=2):
+        population.tell(tuned(index, value, parent=1))
+    assert kept(population) == {"0-abcdef", "3-abcdef", "4-abcdef"}
+    population.tell(tuned(6, 0.5, parent=0, skeleton="of the seed"))
+    population.tell(trial(7, 0.1, ("3-abcdef",)))
+    assert kept(population) == {"0-abcdef", "3-abcdef", "4-abcdef", "6-abcdef", "7-abcdef"}
+
+
+def test_a_problem_may_name_any_population_that_is_no_baseline():
+    (names, _) = get_args(Table.model_fields["population"].annotation)
+    assert set(get_args(names)) == populations.KNOWN.keys() - {"best-of-n", "random", "hill-climb"}
 
 
 def test_the_weight_is_the_sigmoid_of_the_distance_to_the_median_over_the_children():

@@ -68,8 +68,8 @@ Population = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Who breeds: elite; pareto, the default where constraints are declared; islands;"
-        " or a dotted path.",
+        help="Who breeds: elite; pareto, the default where constraints are declared; islands; families;"
+        " or a dotted path. A problem may name its own.",
     ),
 ]
 Baseline = Annotated[
