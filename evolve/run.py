@@ -46,9 +46,7 @@ def run(
 
     broker = DeskBroker(problem.allowance)
     sent = any(name.partition(":")[0] == "scaffold" for name in options.operators or ())
-    agents = sent or problem.allowance is not None
-    if agents and options.cluster is not None:
-        raise BadInput("--cluster", "one machine, where programs ask models", options.cluster)
+    asked = broker if sent or problem.allowance is not None else None
 
     with stop.listening(), closing(broker), ExitStack() as stack:
         if executor is not None:
@@ -60,13 +58,12 @@ def run(
             # late: only a run on a cluster needs it
             from evolve.cluster.seats import hire
 
-            own = hire(options.cluster, problem, options.walls, options.workers, recovery, stop)
+            own = hire(options.cluster, problem, options.walls, options.workers, recovery, stop, broker=asked)
         else:
             origin = zygote or stack.enter_context(closing(Zygote(options.walls.kind)))
 
             def worker() -> Fitness:
-                core, asked = next(free), broker if agents else None
-                return Worker(problem, options.walls, core=core, zygote=origin, broker=asked)
+                return Worker(problem, options.walls, core=next(free), zygote=origin, broker=asked)
 
             room = max(int((os.cpu_count() or 1) / problem.resources.cpus), 1)
             own = LocalExecutor(worker, options.workers or len(slots) or room, recovery)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Generator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from sandbox.process import most_seconds
 
 SCORE_SECONDS = 1.0  # what evaluate.py may take for a case, beside the program
 
+Asked = tuple[int, Json]  # position of a case, and what its program asks
+
 
 class Worker:
     """Implements Fitness in a process of its own. One caller at a time; `close` may come from any thread.
@@ -44,8 +47,10 @@ class Worker:
         core: int | None = None,
         zygote: Zygote | None = None,
         broker: Broker | None = None,
+        asks: bool = False,
     ) -> None:
         self._broker = broker  # whom programs reach models by; None: they cannot
+        self._asks = asks or broker is not None  # they may ask; who takes the `steps` of a job answers
         self._problem = problem if isinstance(problem, Problem) else load(problem)
         self._walls, self._slack = walls, slack_seconds
         self._core = core  # that evaluator and programs stay on; None: any
@@ -75,19 +80,35 @@ class Worker:
 
     def evaluate(self, job: Job) -> Evaluation:
         """Run and score. Raises EvaluatorError or SandboxUnavailable when the machinery failed."""
-        if self._closed:
-            raise EvaluatorError("this worker is closed")
         if self._broker is None:
-            return self._evaluate(job, None)
+            return self._heard(job, NOBODY)
         hearing = self._broker.open(job)
         try:
-            evaluation = self._evaluate(job, hearing)
+            evaluation = self._heard(job, hearing)
         finally:
             asked = hearing.close()
         return replace(evaluation, asked=asked)
 
-    def _evaluate(self, job: Job, hearing: Hearing | None) -> Evaluation:
+    def _heard(self, job: Job, hearing: Hearing) -> Evaluation:
+        told: Json = None
+        with contextlib.closing(self.steps(job)) as steps:
+            while True:
+                try:
+                    asked = steps.send(told)
+                except StopIteration as end:
+                    evaluation: Evaluation = end.value
+                    return evaluation
+                told = hearing.ask(*asked)
+
+    def steps(self, job: Job) -> Generator[Asked, Json, Evaluation]:
+        """Run and score, up to each request of a program, whose answer is sent in; as `evaluate` otherwise.
+
+        Whoever has no answer closes it; the job is given up then.
+        """
+        if self._closed:
+            raise EvaluatorError("this worker is closed")
         _ = self.level  # it is ready, started again if need be
+        process = self._process
         try:
             wire.send(self._process.channel, wire.pack_job(job))
         except OSError as error:
@@ -109,21 +130,17 @@ class Worker:
         seconds += self._slack
         what, deadline = f"a job of {len(job.cases)} cases", time.monotonic() + seconds
         while "ask" in (reply := self._receive(deadline - time.monotonic(), what)):
-            self._answer(reply["ask"], hearing)
+            position, request = reply["ask"]
+            try:
+                told = yield position, request
+            except BaseException:
+                process.end()  # it waits for an answer that will not come
+                raise
+            try:
+                wire.send(self._process.channel, {"told": told})
+            except OSError as error:
+                raise self._dead("a job") from error
         return wire.unpack_evaluation(reply)
-
-    def _answer(self, asked: Json, hearing: Hearing | None) -> None:
-        """Hand a program's request to the broker, and what it is told back."""
-        position, request = asked
-        try:
-            told = NOBODY.ask(position, request) if hearing is None else hearing.ask(position, request)
-        except BaseException:
-            self._process.end()  # it waits for an answer that will not come
-            raise
-        try:
-            wire.send(self._process.channel, {"told": told})
-        except OSError as error:
-            raise self._dead("a job") from error
 
     def interrupt(self) -> None:
         """Give up the job that runs, from another thread: its caller gets an EvaluatorError."""
@@ -143,7 +160,7 @@ class Worker:
             "problem": wire.pack_problem(self._problem),
             "walls": asdict(self._walls),
             "core": self._core,
-            "broker": self._broker is not None,
+            "broker": self._asks,
         }
         with contextlib.suppress(OSError):  # it died at once: waiting for its answer tells why
             wire.send(process.channel, setup)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -11,18 +12,25 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from agent_runs import small
 from executor_contract import BARE, CASES, EveryExecutorOfProcesses, Hire, frail, program, recovery
+from openai_server import Answer, serving
 from raylets import Raylets, raylets
 
 from evolve.cluster.roster import greet
 from evolve.cluster.seats import ClusterExecutor, hire
 from evolve.cluster.station import versions
+from evolve.executor import Recovery
+from evolve.models import NoReply
+from evolve.models.broker import DeskBroker, read_asked
+from evolve.models.desk import Desk
+from evolve.models.effects import KnownEffects
 from evolve.run import RunOptions, run
-from evolve.types import BadInput, Event, Job, Json
+from evolve.types import BadInput, CaseKey, Event, Exchange, Job, Json, ModelError
 from fitness.doubles import number_problem
 from fitness.problem import Problem, load
 from populations.ledger import GitLedger
@@ -154,6 +162,108 @@ def test_with_one_job_in_flight_a_cluster_decides_as_one_machine(cluster: Raylet
         with GitLedger.read(tmp_path / f"{name}.git") as ledger:
             digests.append(ledger.digest())
     assert digests[0] == digests[1]
+
+
+# --------------------------------------------------------------------------------- programs that ask models
+
+
+@pytest.fixture(scope="module")
+def agents(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = small(tmp_path_factory.mktemp("agents"))
+    toml = (place / "problem.toml").read_text()
+    (place / "problem.toml").write_text(
+        toml.replace("search = 6", "search = 2").replace("sealed = 8", "sealed = 2")
+    )
+    return place
+
+
+@contextmanager
+def asking(
+    cluster: Raylets, place: Path, model: KnownEffects
+) -> Iterator[tuple[ClusterExecutor, Job, DeskBroker]]:
+    """One worker there, whose programs may ask this model; such a program, with two cases; whom it asks."""
+    problem = load(place)
+    with closing(DeskBroker(problem.allowance)) as broker:
+        broker.serve(Desk([model]), 0)
+        known = Recovery(Job(problem.seed_files, (CaseKey("search", 0),)), problem.worst)
+        with closing(hire(cluster.address, problem, BARE, 1, known, broker=broker)) as executor:
+            yield executor, Job(problem.seed_files, tuple(CaseKey("search", n) for n in range(2))), broker
+
+
+def said(at: Path) -> list[tuple[str, str]]:
+    """All that programs asked in a run, and were told."""
+    with GitLedger.read(at) as ledger:
+        files = [ledger.files(event.index).get("asked.jsonl", b"") for event in ledger.events()]
+    return sorted((each.prompt, each.reply) for file in files for each in read_asked(file))
+
+
+def test_programs_on_nodes_ask_models_through_the_driver(
+    cluster: Raylets, agents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Agents and tasks: the same decisions and exchanges as on one machine; no key goes along."""
+    monkeypatch.setenv("OPENAI_API_KEY", "the-driver-alone-has-it")
+    mind, digests = KnownEffects(), []
+
+    def answer(body: dict[str, Json], _: int) -> Answer:
+        if "there" in met:
+            met["there"] |= {pid for pid in stations() if holds(pid, b"the-driver-alone-has-it")}
+        return Answer(asyncio.run(mind.complete(body["messages"][0]["content"], body["seed"])).reply)
+
+    met: dict[str, set[int]] = {}
+    with serving(answer) as server:
+        models = (f"openai/mind,price=0/0,base={server.url}",)
+        for name, address in (("here", None), ("there", cluster.address)):
+            more: dict[str, Json] = {"trials": 2, "workers": 1, "models": models, "cluster": address}
+            met |= {"there": set()} if address else {}
+            to = tmp_path / f"{name}.git"
+            run(RunOptions(str(agents), to, operators=("scaffold",), walls=BARE, **more))
+            with GitLedger.read(to) as ledger:
+                digests.append(ledger.digest())
+    assert digests[0] == digests[1]
+    assert said(tmp_path / "here.git") == said(tmp_path / "there.git") != []
+    assert met == {"there": set()}
+    verified(tmp_path / "there.git")
+
+
+def holds(pid: int, text: bytes) -> bool:
+    """Whether a process has it in its environment."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return text in Path(f"/proc/{pid}/environ").read_bytes()
+    return False
+
+
+def test_where_no_model_answers_the_seat_is_free_again(cluster: Raylets, agents: Path) -> None:
+    class Asleep(KnownEffects):
+        async def complete(self, *arguments: Json, **more: Json) -> Exchange:
+            raise NoReply(Exchange(self.name, "", "", error="it is asleep"), for_good=True)
+
+    with asking(cluster, agents, Asleep()) as (executor, job, broker):
+        with pytest.raises(ModelError, match="asleep"):
+            executor.submit(job).result(120)
+        broker.serve(Desk([KnownEffects()]), 0)
+        found = executor.submit(job).result(120)
+        assert not any(found.failures) and found.asked and not found.survived
+        assert not executor.retries
+
+
+def test_a_station_that_dies_while_a_program_waits_for_a_model_costs_a_second_try(
+    cluster: Raylets, agents: Path
+) -> None:
+    class Deadly(KnownEffects):
+        asked = 0
+
+        async def complete(self, *arguments: Json, **more: Json) -> Exchange:
+            self.asked += 1
+            if self.asked == 1:
+                for pid in stations():
+                    os.kill(pid, signal.SIGKILL)
+            return await super().complete(*arguments, **more)
+
+    model = Deadly()
+    with asking(cluster, agents, model) as (executor, job, _):
+        found = executor.submit(job).result(180)
+        assert not any(found.failures) and len(found.survived) == executor.retries == 1
+        assert len(found.asked) == len(job.cases) < model.asked
 
 
 def test_a_node_killed_in_the_middle_costs_nothing_but_a_second_try(cluster: Raylets, tmp_path: Path) -> None:

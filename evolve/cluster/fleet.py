@@ -44,6 +44,7 @@ class Fleet:
         workers: int | None,
         notice: Notice = silent,
         silent_seconds: float = SILENT_SECONDS,
+        asks: bool = False,
     ) -> None:
         self.ray, self.need = ray, problem.resources
         self.change = Condition()
@@ -62,7 +63,7 @@ class Fleet:
         self.lost = 0  # stations
         packed = json.dumps(wire.pack_problem(problem)).encode()
         # put once, so that each node fetches it once, however many stations it has
-        self._shipped = self.sent(lambda: ray.put(packed)), json.dumps(asdict(walls)).encode()
+        self._shipped = self.sent(lambda: ray.put(packed)), json.dumps(asdict(walls)).encode(), asks
         self._watch = Thread(target=self._watching, name="fleet", daemon=True)
         self._watch.start()
 

@@ -28,6 +28,15 @@ class Place(NamedTuple):
         """Have a job done there; the decoded reply. Raises PlaceLost, or SandboxUnavailable."""
         return json.loads(self.post.call("evaluate", self.seat, job).result())
 
+    def answer(self, told: Json) -> Json:
+        """Answer what a program there has asked; the next reply. Raises as `evaluate` does."""
+        return json.loads(self.post.call("answer", self.seat, json.dumps(told).encode()).result())
+
+    def give_up(self) -> None:
+        """As there is no answer to what a program there has asked, have its job ended, and wait for that."""
+        with suppress(SandboxUnavailable):  # it has ended with its station
+            self.post.call("interrupt", self.seat).result()
+
     def interrupt(self) -> None:
         """Give up what it does."""
         self.post.tell("interrupt", self.seat)

@@ -13,8 +13,9 @@ from evolve.cluster.connection import Ray
 from evolve.cluster.fleet import SILENT_SECONDS, Fleet
 from evolve.cluster.post import Place
 from evolve.executor import LocalExecutor, Order, Recovery
-from evolve.types import Evaluation, Job, SandboxUnavailable, Walls
+from evolve.types import Broker, Evaluation, Hearing, Job, Json, SandboxUnavailable, Walls
 from fitness import wire
+from fitness.evaluation import NOBODY
 from fitness.problem import Problem
 
 PATIENCE_SECONDS = 600.0  # with no seat left: a cluster may need minutes to find another machine
@@ -22,11 +23,14 @@ REPLACED_SECONDS = 60.0  # for another seat, where one was lost
 
 
 class Seat:
-    """Implements Fitness: one worker of some station; of another one when that is lost."""
+    """Implements Fitness: one worker of some station; of another one when that is lost.
 
-    def __init__(self, fleet: Fleet) -> None:
+    What programs there ask of models is answered here, by `broker`: no key and no budget leaves the driver.
+    """
+
+    def __init__(self, fleet: Fleet, broker: Broker | None = None) -> None:
         """Wait until there is one. Raises SandboxUnavailable when the fleet is closed before."""
-        self._fleet = fleet
+        self._fleet, self._broker = fleet, broker
         self._closed = False
         self._place: Place | None = fleet.take(None)
         self._level = self._place.level
@@ -48,16 +52,29 @@ class Seat:
         if self._place is None:
             self._place = self._fleet.take(REPLACED_SECONDS)
             self._level = self._place.level
-        packed = json.dumps(wire.pack_job(job)).encode()
+        hearing = NOBODY if self._broker is None else self._broker.open(job)
         try:
-            reply = self._place.evaluate(packed)
+            reply = self._heard(self._place, json.dumps(wire.pack_job(job)).encode(), hearing)
         except SandboxUnavailable:
             if self._place.post.lost is not None:
                 self._place = None
             raise
+        finally:
+            asked = hearing.close()
         if "error" in reply:
             raise wire.unpack_error(reply)
-        return wire.unpack_evaluation(reply)
+        return replace(wire.unpack_evaluation(reply), asked=asked)
+
+    def _heard(self, place: Place, job: bytes, hearing: Hearing) -> Json:
+        reply = place.evaluate(job)
+        while "ask" in reply:
+            try:
+                told = hearing.ask(*reply["ask"])
+            except BaseException:
+                place.give_up()
+                raise
+            reply = place.answer(told)
+        return reply
 
     def interrupt(self) -> None:
         """Give up the job that runs there."""
@@ -76,10 +93,17 @@ class ClusterExecutor(LocalExecutor):
     when the station dies of one, it is known of which. And without `workers` it grows with the cluster.
     """
 
-    def __init__(self, ray: Ray, fleet: Fleet, workers: int | None, recovery: Recovery) -> None:
+    def __init__(
+        self,
+        ray: Ray,
+        fleet: Fleet,
+        workers: int | None,
+        recovery: Recovery,
+        broker: Broker | None = None,
+    ) -> None:
         self.fleet = fleet
         self._ray = ray
-        super().__init__(lambda: Seat(fleet), workers or fleet.seats, recovery)
+        super().__init__(lambda: Seat(fleet, broker), workers or fleet.seats, recovery)
         if workers is None:
             Thread(target=self._growing, name="growing", daemon=True).start()
 
@@ -128,8 +152,11 @@ def hire(
     recovery: Recovery,
     stop: Callable[[], str | None] = lambda: None,
     silent_seconds: float = SILENT_SECONDS,
+    broker: Broker | None = None,
 ) -> ClusterExecutor:
     """Connect to a cluster and wait, for as long as `stop` lets it, until there is a seat.
+
+    `broker` answers programs that ask models; None: they cannot.
 
     Where `workers` are not given, wait for all that are there, and take those that come later. Raises
     RunError where nobody answers or no node can do the work, BadInput for an address of no use.
@@ -137,7 +164,7 @@ def hire(
     ray = Ray(address, recovery.notice)
     fleet = None
     try:
-        fleet = Fleet(ray, problem, walls, workers, recovery.notice, silent_seconds)
+        fleet = Fleet(ray, problem, walls, workers, recovery.notice, silent_seconds, broker is not None)
         while not (fleet.settled() or (workers and fleet.seats)):
             if (reason := stop()) is not None:
                 raise KeyboardInterrupt if reason == "interrupt" else SystemExit(143)  # there is no run yet
@@ -147,4 +174,5 @@ def hire(
             fleet.close()
         ray.close()
         raise
-    return ClusterExecutor(ray, fleet, workers, replace(recovery, patience_seconds=PATIENCE_SECONDS))
+    patient = replace(recovery, patience_seconds=PATIENCE_SECONDS)
+    return ClusterExecutor(ray, fleet, workers, patient, broker)

@@ -13,7 +13,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -21,21 +21,24 @@ from pathlib import Path
 from threading import Lock, Semaphore
 
 from evolve.executor import cores
-from evolve.types import BadInput, EvaluatorError, EvolveError, Json, SandboxUnavailable, Walls
+from evolve.types import BadInput, Evaluation, EvaluatorError, EvolveError, Json, SandboxUnavailable, Walls
 from fitness import problem as problems
 from fitness import wire
 from fitness.problem import Problem
 from fitness.process import Zygote
-from fitness.worker import Worker
+from fitness.worker import Asked, Worker
 from sandbox import chosen, probe
 
 OURS = Path(__file__).resolve().parents[2]
 
 
 class Station:
-    """A pool of workers, one a seat. Several threads call it, each seat one at a time."""
+    """A pool of workers, one a seat. Several threads call it, each seat one at a time.
 
-    def __init__(self, problem: bytes, walls: bytes, seats: int) -> None:
+    `asks`: programs may ask models; what they ask goes to the driver, which has the keys, and comes back.
+    """
+
+    def __init__(self, problem: bytes, walls: bytes, asks: bool, seats: int) -> None:
         self._problem = _settled(wire.unpack_problem(json.loads(problem)))
         self._walls = Walls(**json.loads(walls))
         own = cores() if self._problem.resource is not None else []
@@ -44,7 +47,8 @@ class Station:
         self._zygote = Zygote(self._walls.kind)
         self._starting = Semaphore(2 * (os.cpu_count() or 1))  # more at once, and each takes too long
         self._lock = Lock()
-        self._busy: set[int] = set()
+        self._asks = asks
+        self._steps: dict[int, Generator[Asked, Json, Evaluation]] = {}  # of the jobs under way, by seat
         self._evaluations = self._failures = 0
 
     def level(self, seat: int) -> bytes:
@@ -53,21 +57,18 @@ class Station:
             return self._told(lambda: {"level": self._worker(seat).level})
 
     def evaluate(self, seat: int, job: bytes) -> bytes:
-        """A job in, an evaluation or an error of the machinery out."""
-        with self._lock:
-            self._busy.add(seat)
-        try:
-            told = wire.unpack_job(json.loads(job))
-            reply = self._told(lambda: wire.pack_evaluation(self._worker(seat).evaluate(told)))
-            with self._lock:
-                self._evaluations += 1
-            return reply
-        finally:
-            with self._lock:
-                self._busy.discard(seat)
+        """A job in; out comes an evaluation, an error of the machinery, or what one of its programs asks."""
+        return self._told(
+            lambda: self._step(seat, self._worker(seat).steps(wire.unpack_job(json.loads(job))), None)
+        )
+
+    def answer(self, seat: int, told: bytes) -> bytes:
+        """The answer to what a program asked in; out comes the same as of `evaluate`."""
+        return self._told(lambda: self._step(seat, self._steps[seat], json.loads(told)))
 
     def interrupt(self, seat: int) -> None:
         """Give up what a seat does; the next job runs as ever."""
+        self._steps.pop(seat, None)
         if seat in self._workers:
             self._workers[seat].interrupt()
 
@@ -76,7 +77,7 @@ class Station:
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         with self._lock:
             return {
-                "busy": len(self._busy),
+                "busy": len(self._steps),
                 "evaluations": self._evaluations,
                 "failures": self._failures,
                 "load": os.getloadavg()[0],
@@ -92,9 +93,23 @@ class Station:
     def _worker(self, seat: int) -> Worker:
         if seat not in self._workers:
             self._workers[seat] = Worker(
-                self._problem, self._walls, core=self._cores[seat], zygote=self._zygote
+                self._problem, self._walls, core=self._cores[seat], zygote=self._zygote, asks=self._asks
             )
         return self._workers[seat]
+
+    def _step(self, seat: int, steps: Generator[Asked, Json, Evaluation], told: Json) -> Json:
+        """Go on with a job to its end, or to what a program asks."""
+        self._steps[seat], asked = steps, None
+        try:
+            asked = steps.send(told)
+        except StopIteration as end:
+            return wire.pack_evaluation(end.value)
+        finally:
+            with self._lock:
+                if asked is None:
+                    self._steps.pop(seat, None)
+                    self._evaluations += 1
+        return {"ask": asked}
 
     def _told(self, act: Callable[[], Json]) -> bytes:
         try:
