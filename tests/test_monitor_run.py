@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,14 @@ import pytest
 from agent_runs import evolve, small
 from openai_server import Answer, serving
 
+from evolve.doubles import InlineExecutor
+from evolve.flight import Attempt, Flight
+from evolve.landing import Landing, job_key
 from evolve.models.effects import KnownEffects
+from evolve.types import CaseKey, Job, Proposal
+from fitness.doubles import TrustedSandbox, number_problem
+from fitness.evaluation import ProblemFitness
+from fitness.problem import load
 from populations import records
 from populations.ledger import GitLedger
 
@@ -136,6 +144,34 @@ def test_killed_while_the_monitor_looks_it_goes_on_and_buys_nothing_else_twice(
     assert not Counter(whole.bought) - Counter(killed.bought)
     done = evolve(tmp_path, "verify", "killed.git")
     assert done.returncode == 0, done.stdout
+
+
+def test_what_an_agent_made_is_kept_for_as_long_as_the_monitor_looks(tmp_path: Path) -> None:
+    """No event has it until then, so whatever ends the session must not lose it."""
+    problem = load(number_problem(tmp_path / "numbers"))
+    settled: list[str] = []
+    release = threading.Event()
+
+    async def look() -> Proposal:
+        while not release.is_set():
+            await asyncio.sleep(0.01)
+        return Proposal(None)
+
+    executor = InlineExecutor(ProblemFitness(problem, TrustedSandbox()))
+    flight = Flight(executor, Landing(tmp_path / "landed"), settled.extend)
+    attempt, job = Attempt({}), Job(problem.seed_files, (CaseKey("search", 0),))
+    flight.add(attempt, job)
+    flight.launch()
+    assert [landed.task for landed in flight.wait(60)] == [attempt]
+    flight.add(attempt, look())
+    flight.launch()
+    flight.launch()
+    assert not settled
+    release.set()
+    assert [landed.task for landed in flight.wait(60)] == [attempt]
+    flight.launch()
+    assert settled == [job_key(job)]
+    flight.close()
 
 
 def test_a_monitor_without_budget_ends_the_run(tmp_path: Path) -> None:
