@@ -590,10 +590,8 @@ def test_twenty_thousand_variants(tmp_path):
     )  # no step is dearer for those before it; benchmarks/ledger.py has the figure
     assert sum(file.lstat().st_blocks * 512 for file in path.rglob("*")) < count * 1200  # four scores, not 64
     assert len(list((path / "objects" / "pack").glob("*.pack"))) < 8
-    began = time.process_time()
     with GitLedger.open(path) as ledger:
         assert trials(ledger) == list(range(count))
-        assert time.process_time() - began < 4  # 0.5 s
         assert ledger.variant("0-000000").files["program.py"].startswith(b"    weight_0 = 0\n")
         assert ledger.variant("19999-004e1f").files["program.py"] == files["program.py"]
     assert fsck(path) == ""

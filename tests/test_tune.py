@@ -1,9 +1,8 @@
 """The numbers of a program as parameters: what is a literal, what is learned, what replay rebuilds."""
 
-import time
-
 import numpy as np
 import pytest
+from costs import least_seconds
 from test_operator_conformance import BLOCKS, PLAIN, create, files_of, parent, proposed
 
 from evolve.types import Trial
@@ -110,14 +109,17 @@ def test_without_a_quantity_it_says_so(source):
 def test_a_suggestion_stays_cheap_with_hundreds_of_observations():
     operator = create("tune", files_of(PLAIN))
     files = files_of(PLAIN)
-    for index in range(250):
+    taken = []
+    for index in range(400):
         made = proposed(operator, [parent(files)], index)
         operator.tell(
             Trial(
                 index, 0, "tune", ("0",), f"v{index}", "evaluated", float(-index % 17), details=made.details
             )
         )
-    started = time.process_time()
-    for seed in range(20):
-        proposed(operator, [parent(files)], seed)
-    assert (time.process_time() - started) / 20 < 0.02  # twice what is aimed at, for busy machines
+        if index in (79, 399):
+            taken.append(
+                least_seconds(lambda: [proposed(operator, [parent(files)], seed) for seed in range(5)])
+            )
+    few, many = taken
+    assert many < 3 * few
