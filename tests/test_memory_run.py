@@ -77,7 +77,7 @@ def play(
     folder: Path,
     server: Server,
     memory: tuple[str, ...] | None,
-    trials: int = 60,
+    trials: int = 90,
     to: str = "run.git",
     workers: int = 3,
     lessons_from: str | None = None,
@@ -144,9 +144,12 @@ def test_a_replay_makes_the_same_prompts_and_lessons(remembered: tuple[Path, lis
     with GitLedger.read(folder / "run.git") as ledger:
         found = replay(ledger, restore(ledger, folder / "again"))
         assert found.different == [] and found.digest == ledger.digest()
-        assert found.trials == 60
+        assert found.trials == 90
         lessons = [event for event in ledger.events() if event.kind == "lesson"]
-    assert [event.decision["lesson"] for event in lessons if "lesson" in event.decision] == [1, 2]
+    numbers = [event.decision["lesson"] for event in lessons if "lesson" in event.decision]
+    assert (
+        numbers == list(range(1, len(numbers) + 1)) and len(numbers) >= 2
+    )  # of 70 children or so, each from 20
     assert main(["verify", str(folder / "run.git")]) == 0
 
 
