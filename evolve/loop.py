@@ -61,21 +61,21 @@ GATE_KINDS = ("duel_open", "duel_close", "promotion", "demotion")
 
 
 @garbage.looked_at_once()
-@threads.short_turns()
 def search(parts: Parts) -> Search:
     """Evolve until the budget is spent or somebody stops the run; `reason` of the result says which."""
     run = Search(parts)
     try:
         run.replay()
-        while run.reason is None:
-            run.heed()
-            run.start_duels()
-            run.start_attempts()
-            run.end_if_over()
-            run.sync()
-            run.flight.launch()
-            for landed in run.flight.wait(seconds=0.2):
-                run.land(landed)
+        with threads.short_turns():
+            while run.reason is None:
+                run.heed()
+                run.start_duels()
+                run.start_attempts()
+                run.end_if_over()
+                run.sync()
+                run.flight.launch()
+                for landed in run.flight.wait(seconds=0.2):
+                    run.land(landed)
     finally:
         run.flight.close()
     return run
