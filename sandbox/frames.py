@@ -27,6 +27,7 @@ MESSAGE_BYTES = 8192  # of a FAILED body
 
 _HEADER = struct.Struct("!cI")
 _CHUNK = 1 << 16
+_LONGEST_MS = (1 << 31) - 1  # that `poll` can wait: 24 days
 _STALL_SECONDS = 5.0  # that nobody waits beyond a deadline, however busy the machine
 
 
@@ -66,9 +67,13 @@ class Channel:
         remaining = self.deadline - time.monotonic()
         if remaining <= 0:
             raise TimeoutError
-        if not ready.poll(math.ceil(1000 * remaining)):
+        if not ready.poll(min(math.ceil(1000 * remaining), _LONGEST_MS)):
             self._look_at_clock()
             raise TimeoutError
+
+    def pending(self, seconds: float) -> bool:
+        """Whether something comes within so many seconds, whatever the deadline; nothing is read."""
+        return bool(self._rest or self._readable.poll(math.ceil(1000 * seconds)))
 
     def send(self, kind: bytes, body: bytes = b"") -> None:
         """Send one frame. Raises Gone or TimeoutError."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -296,7 +295,7 @@ class _Job:
         self._channel.deadline = self._began + limits.seconds + _LOAD_SECONDS
         self._send(frames.JOB, runner.pack(order))
         if self._turns is not None:
-            select.select([self._channel], [], [], HOLD_SECONDS)
+            self._channel.pending(HOLD_SECONDS)
         turn.close()
         kind, body = self._receive()
         if kind == frames.HARNESS and program.harness is not None:
