@@ -26,6 +26,7 @@ from fitness.worker import Worker
 from populations.ledger import GitLedger
 
 HERE = Path(__file__).resolve().parent
+PEER = "OpenEvolve"
 RULES = {"evolve": [], "best of n": ["--baseline", "best-of-n"]}
 
 
@@ -117,6 +118,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="a GGUF file")
     parser.add_argument("--problems", nargs="+", default=["online_bin_packing", "tsp_constructive"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--systems", nargs="+", choices=[*RULES, PEER], metavar="SYSTEM", help="default: all")
     parser.add_argument("--proposals", type=int, default=100)
     parser.add_argument("--operators", default="rewrite,diff")
     parser.add_argument("--reply-tokens", type=int, default=1024)
@@ -128,15 +130,18 @@ def main() -> None:
     options.model, options.keep = options.model.resolve(), options.keep.resolve()
     options.keep.mkdir(parents=True, exist_ok=True)
     rows: list[Mapping[str, Json]] = []
+    systems = options.systems or [*RULES, *([PEER] if options.peer else [])]
+    if PEER in systems and not options.peer:
+        parser.error(f"{PEER} needs --peer")
     for name in options.problems:
         problem = load(name)
         for seed in options.seeds:
-            for system in [*RULES, *(["OpenEvolve"] if options.peer else [])]:
+            for system in systems:
                 key = f"{name}-{system.replace(' ', '-')}-{seed}-{options.proposals}"
                 kept = options.keep / f"{key}.json"
                 if not kept.exists():
                     print(f"{key} ...", file=sys.stderr, flush=True)
-                    found = peer(name, seed, options) if system == "OpenEvolve" else {}
+                    found = peer(name, seed, options) if system == PEER else {}
                     found = found or evolved(name, seed, system, options)
                     found |= {"problem": name, "seed": seed, "system": system}
                     found["fresh"] = fresh(problem, found["best"], options.draws)
