@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -258,7 +258,9 @@ class _Job:
                 failure, lost = Failure("timeout", f"over {self._limits.seconds:g} s{where}"), True
             seconds = time.monotonic() - self._began
             ours.close()  # a healthy child ends by itself
-            status, by_itself = self._end(wait=lost and failure is None)
+            # in turn, as it began: else all ends come first, then beginnings in a rush
+            with nullcontext() if lost or self._turns is None else self._turns.one():
+                status, by_itself = self._end(wait=lost and failure is None)
             if lost:
                 failure = failure or death(status, by_itself, words)
                 outcome = Outcome(None, failure, seconds, calls=self._calls)

@@ -1,4 +1,4 @@
-"""Beginning in turn: where many sandboxes share a few processors, jobs that begin together are all late."""
+"""Jobs begin and end in turn: where many sandboxes share a few processors, together all would be late."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ HOLD_SECONDS = 0.1  # the most that a program's start keeps others waiting
 
 
 class Turns:
-    """Of the processes that were forked after it was made, so many begin a job at once; the others wait.
+    """Of the processes that were forked after it was made, so many begin or end a job at once; others wait.
 
-    What begins in turn also ends in turn, and finds the processors free for its next job. Begun at once, each
-    would be as late as the last of all, wave after wave. A turn is a lock of the kernel's, so whoever dies
-    lets it go.
+    Begun at once, each would be as late as the last of all, wave after wave. If only beginnings waited, all
+    ends would come before them. A turn is a lock of the kernel's, so whoever dies lets it go.
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:

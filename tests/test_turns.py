@@ -1,6 +1,7 @@
 """Who begins a job waits for a turn, where others share the processors."""
 
 import os
+import select
 import signal
 from contextlib import contextmanager
 
@@ -9,8 +10,10 @@ from sandbox import open_sandbox
 from sandbox.launch import Setup
 from sandbox.turns import Turns
 
+HONEST_FILES = {"program.py": b"def f(x):\n    return x\n"}
 ENDLESS = Program({"program.py": b"while True:\n    pass\n"}, "program.py:f")
-HONEST = Program({"program.py": b"def f(x):\n    return x\n"}, "program.py:f")
+ASKING = Program(HONEST_FILES, "program.py:f", b"def answer(case, f, call):\n    return f(call('ask'))\n")
+HONEST = Program(HONEST_FILES, "program.py:f")
 
 
 @contextmanager
@@ -81,3 +84,27 @@ def test_a_program_that_never_starts_keeps_nobody_waiting_to_its_end():
             sandbox.close()
         os.set_blocking(said.fileno(), False)
         assert said.read(1) is None  # it is still being loaded
+
+
+def test_a_job_ends_in_its_turn():
+    turns = Turns(1)
+    told, tell = os.pipe()
+
+    def ask(write):
+        def answer(position, name, argument):
+            os.write(write, b"?")
+            return len(os.read(told, 1))
+
+        sandbox = open_sandbox(Walls("none", trusted=True), Setup(turns=turns))
+        (outcome,) = sandbox.run(ASKING, [None], Limits(calls=1), answer)
+        os.write(write, outcome.answer)
+        sandbox.close()
+
+    with forked(ask) as (_, said):
+        assert said.read(1) == b"?"
+        with forked(lambda write: hold(turns, write)) as (holder, first):
+            assert first.read(1) == b"!"
+            os.write(tell, b"!")
+            assert not select.select([said], [], [], 0.5)[0]
+            os.kill(holder, signal.SIGKILL)
+            assert said.read(1) == b"1"
