@@ -20,8 +20,10 @@ import argparse
 import json
 import tempfile
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -35,7 +37,7 @@ from evolve.models.named import desk as open_desk
 from evolve.models.purse import Limits
 from evolve.options import RunOptions
 from evolve.run import run
-from evolve.types import CaseKey, Exchange, Job
+from evolve.types import CaseKey, Evaluation, Exchange, Job
 from fitness.binomial import binomial_interval
 from fitness.doubles import TrustedSandbox
 from fitness.evaluation import ProblemFitness
@@ -99,14 +101,26 @@ def alone(asked: argparse.Namespace, problem: Problem) -> None:
     broker.serve(desk, asked.first)
     broker.keep(asked.into / f"seed-{asked.first}.asked")
     tasks = np.random.default_rng(asked.first).permutation(TASKS)[: asked.sealed]
+    count = asked.workers or 1
     solved, said = 0, list[Exchange]()
-    with closing(desk), closing(broker), closing(Worker(problem, broker=broker)) as worker:
-        for count, task in enumerate(tasks, start=1):
-            found = worker.evaluate(Job(problem.seed_files, (CaseKey("sealed", int(task)),)))
+    with closing(desk), closing(broker), ExitStack() as stack:
+        free = SimpleQueue[Worker]()
+        for _ in range(count):
+            free.put(stack.enter_context(closing(Worker(problem, broker=broker))))
+
+        def attempt(task: int) -> Evaluation:
+            worker = free.get()
+            try:
+                return worker.evaluate(Job(problem.seed_files, (CaseKey("sealed", int(task)),)))
+            finally:
+                free.put(worker)
+
+        attempts = stack.enter_context(ThreadPoolExecutor(count)).map(attempt, tasks)
+        for number, (task, found) in enumerate(zip(tasks, attempts, strict=True), start=1):
             solved += int(found.scores[0])
             said += found.asked
-            low, high = binomial_interval(solved, count)
-            row = {"arm": SEED, "task": int(task), "solved": solved, "of": count, "interval": [low, high]}
+            low, high = binomial_interval(solved, number)
+            row = {"arm": SEED, "task": int(task), "solved": solved, "of": number, "interval": [low, high]}
             row |= {"failure": found.failures[0] and found.failures[0].kind, "calls": len(said)}
             row["tokens"] = sum(each.prompt_tokens + each.reply_tokens for each in said)
             row["seconds"] = round(sum(each.seconds for each in said))
