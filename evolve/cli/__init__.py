@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     A user's mistake is one line on standard error. A defect keeps its traceback.
     """
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # nobody needs its threads, which begin by spinning
     atexit.register(gc.freeze)  # else the end takes a tenth of a second to look for garbage once more
     try:
         status = _dispatch(list(sys.argv[1:] if arguments is None else arguments))
