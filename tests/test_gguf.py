@@ -224,7 +224,7 @@ def test_replies_in_the_forms_of_rewrite_and_diff_can_be_read_and_stay_inside() 
 
     async def replies() -> list[Exchange]:
         forms = [whole(files, territory), change(files, territory)]
-        return [await model.complete("Change this program:\n" + PROGRAM.decode(), 5, form) for form in forms]
+        return [await model.complete("Change this program:\n" + PROGRAM.decode(), 3, form) for form in forms]
 
     try:
         exchanges = asyncio.run(replies())

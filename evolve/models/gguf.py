@@ -75,7 +75,11 @@ class Gguf:
         form: str | None = None,
         temperature: float | None = None,
     ) -> Exchange:
-        """Answer one prompt; the same prompt and seed get the same reply, if no other is answered then."""
+        """Answer one prompt; asked one at a time, the same prompts and seeds get the same replies again.
+
+        What a prompt begins with is not read again where the one before began so too, as when a reply goes
+        back with its error. It rounds numbers otherwise, so replies depend on what came before, too.
+        """
         settings = self._settings
         parameters = {"max_tokens": settings.reply_tokens, "seed": seed, **settings.warmth(temperature)}
         asked = {key: value for key, value in parameters.items() if value is not None}
@@ -93,8 +97,7 @@ class Gguf:
         except ModelError as error:
             raise none(str(error), for_good=True) from None
         messages = [{"role": "user", "content": prompt}]
-        # the cache of earlier prompts would change how numbers are rounded, and so, now and then, a reply
-        body = {"messages": messages, "cache_prompt": False, **asked}
+        body = {"messages": messages, "cache_prompt": True, **asked}
         url = f"{address.url}/v1/chat/completions"
         try:
             counted = await post(f"{url}/input_tokens", {"messages": messages}, address.key, _COUNT_SECONDS)
