@@ -177,7 +177,8 @@ class Search:
                     if (again := self._begin_again(decision, proposal)) is not None:
                         talks[decision["trial"]] = again
         self.replayed = self.history.last
-        self.parts.clock.resume(self.history.elapsed)
+        if self.parts.session is not None:  # the first events of a new run are of this session
+            self.parts.clock.resume(self.history.elapsed)
         # what was merged into a run whose budget is spent is evaluated all the same
         if self.parts.session is not None and (self.closing() is None or self.parts.ledger.pending()):
             self.append("resume", {"changes": self._changes()}, self.parts.session)

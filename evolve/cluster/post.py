@@ -14,6 +14,8 @@ from evolve.cluster.connection import Ray
 from evolve.cluster.room import Node
 from evolve.types import Json, PlaceLost, SandboxUnavailable
 
+MOMENT_SECONDS = 0.5  # from the loss of a station to the question whether its node lives
+
 Sender = Callable[[Callable[[], Future[Any]]], Future[Any]]
 
 
@@ -113,11 +115,10 @@ class Post:
             self._land(ours, None, self._ray.understood(error, self.name))
 
     def _gone(self, error: BaseException) -> None:
-        why = " ".join(str(error).split())
-        alive: set[str] = set()
+        time.sleep(MOMENT_SECONDS)  # its whole host may be ending: then no job is to blame
+        why, lives = " ".join(str(error).split()), False
         with suppress(*self._ray.errors):
-            alive = {node.id for node in self._ray.nodes()}
-        lives = self.node.id in alive
+            lives = self._ray.lives(self.node)
         self.lose(f"{type(error).__name__}: {why[:200]}" if lives else "its node has died", node_lives=lives)
 
     def _land(self, ours: Future[Any], result: Any, error: BaseException | None) -> None:
