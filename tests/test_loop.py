@@ -164,6 +164,18 @@ def test_no_duel_is_opened_once_time_is_out(problem: Path) -> None:
     assert verify(found) == []
 
 
+def test_the_time_before_a_runs_first_event_counts_once(problem: Path) -> None:
+    began, slow = time.monotonic(), [2.0]
+
+    def slow_at_first(files: Files, key: CaseKey) -> float:
+        time.sleep(slow.pop() if slow else 0)
+        return noisy_score(files, key)
+
+    options = RunOptions(str(problem), problem.parent / "once.git", trials=2, operators=("noisy.Equal",))
+    found = events(run(options, executor=InlineExecutor(SyntheticFitness(slow_at_first), 1)))
+    assert 2 < found[0].measured["elapsed"] <= found[-1].measured["elapsed"] < time.monotonic() - began
+
+
 class Repeating(Nudge):
     """Makes the same child again and again, then one outside its territory, then nothing."""
 
