@@ -100,7 +100,7 @@ class Host:
             "--wd=/tmp",
         ]
         # others fill this machine's memory at times: no reason to end our workers
-        own = {"PYTHONPATH": str(ROOT), "RAY_memory_monitor_refresh_ms": "0"}
+        own = {"PYTHONPATH": str(ROOT), "RAY_memory_monitor_refresh_ms": "0", "HOME": "/tmp"}
         kept = {name: value for name, value in os.environ.items() if name not in ("RAY_TMPDIR", "TMPDIR")}
         self._started.append(subprocess.Popen([*within, *command], text=True, env=kept | own, **more))
         return self._started[-1]
