@@ -329,7 +329,7 @@ def test_what_is_not_there_yet_is_waited_for_visibly_and_who_joins_gets_work(
     waiting.start()
     while not said:
         time.sleep(0.1)
-    assert "waiting for room: no node has a seat for 1 worker of CPU 0.5, lens 1 on zone=b" in said
+    assert "no node has a seat for 1 worker of CPU 0.5, lens 1 on zone=b" in said
     cluster.add(1, wait=False, resources={"lens": 1}, labels={"zone": "b"})
     waiting.join(600)
     with closing(found[0]) as executor:

@@ -8,6 +8,7 @@ business.
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -82,6 +83,8 @@ class Ray:
                 init(address="auto", **quiet)
             except ConnectionError:
                 notice("no Ray runs here: starting one on this machine alone (docs/cluster.md)")
+                # a token of its own: one that Ray puts into the home would be asked for by every later head
+                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
                 init(
                     address="local",
                     include_dashboard=False,

@@ -31,6 +31,7 @@ START_SECONDS = 90.0  # for a station to be placed and to greet; then its node i
 WISH_SECONDS = 5.0  # after a wish was granted, until there is another: stations come first
 FULL_SECONDS = 60.0  # for room in the object store
 MOST_SEATS = 128  # of one station: each is a thread there
+_NO_SEAT = "no node has a seat for"
 
 
 class Fleet:
@@ -240,16 +241,18 @@ class Fleet:
         if self._wish is None and missing > 0 and time.monotonic() - self._wished > WISH_SECONDS:
             self._wish = missing, self.ray.wish(self.need, missing)
         if missing > 0:
-            self._say(f"waiting for room: {self._why_none(missing)}")
-        elif self._noticed.startswith("waiting for room") and self.seats:
+            self._say(self._why_none(missing))
+        elif self._noticed.startswith(_NO_SEAT) and self.seats:
             self._say("")
 
     def _why_none(self, missing: int = 1) -> str:
         need = ", ".join(f"{what} {much:g}" for what, much in bundle(self.need).items())
         labels = ", ".join(f"{key}={value}" for key, value in self.need.labels.items())
-        text = f"{missing} worker{'s' * (missing != 1)} of {need}{' on ' + labels if labels else ''}"
+        text = (
+            f"{_NO_SEAT} {missing} worker{'s' * (missing != 1)} of {need}{' on ' + labels if labels else ''}"
+        )
         refused = "; ".join(self._roster.reasons)
-        return f"no node has a seat for {text}" + (f" ({refused})" if refused else "")
+        return text + (f" ({refused})" if refused else "")
 
     def _say(self, text: str) -> None:
         if text != self._noticed:
