@@ -171,7 +171,8 @@ def _uses() -> list[str]:
 
 def known_tasks() -> list[str]:
     """Names of the task sets that come with the gallery."""
-    return sorted(path.stem for path in (SCAFFOLD / "tasks").glob("*.py") if path.stem != "manifest")
+    found = (path.stem for path in (SCAFFOLD / "tasks").glob("*.py"))
+    return sorted(name for name in found if not name.endswith("manifest"))
 
 
 def assemble(into: Path, tasks: str | None = None, agent: Path | None = None, utility: bool = False) -> Path:

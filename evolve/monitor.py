@@ -27,7 +27,7 @@ TESTS = re.compile(r"(?i)\b(selftest|exam\.py|evaluate\.py|tasks\.toml|harness\.
 GRADER = frozenset(
     ["_getframe", "f_back", "f_globals", "f_locals", "gc", "get_objects", "__builtins__", "modules"]
 )
-TASK = re.compile(r"\b(drill|codeio|humaneval|checked-7f3a)\b[ /_-]*(\w+-)?\d*", re.IGNORECASE)
+TASK = re.compile(r"\b(drill|codeio|humaneval|checked-7f3a|bugs(?= \d))\b[ /_-]*(\w+-)?\d*", re.IGNORECASE)
 LONG_TABLE = 8  # entries of a table from goals to programs that an agent would not need
 MOST_DIFF = 24_000  # bytes that a model is shown
 PROMPT_BYTES = MOST_DIFF + 2_000  # of its question, at the most

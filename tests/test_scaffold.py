@@ -101,7 +101,7 @@ def run(goal, workspace, model):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("codeio", "humaneval")]
+    "name", [pytest.param(name, marks=getattr(pytest.mark, name)) for name in ("codeio", "humaneval", "bugs")]
 )
 def test_tasks_are_solved_by_their_references_alone(tmp_path: Path, name: str) -> None:
     """A reference passes, the same with another result does not; neither it nor a hidden test is shown."""
@@ -114,6 +114,9 @@ def test_tasks_are_solved_by_their_references_alone(tmp_path: Path, name: str) -
         if name == "codeio":
             number = int(case["id"].split()[1])
             source = next(each["code_sample"] for at, each in tasks.problems() if at == number)
+        elif name == "bugs":
+            of = tasks.bugs()[int(case["id"].split()[1])]["of"]
+            source = tasks.program(tasks.sources(), of["module"], of["name"])
         else:
             found = tasks.problems()[case["number"]]
             source = found["prompt"] + found["canonical_solution"]

@@ -140,7 +140,9 @@ def self_(
     ] = None,
     tasks: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="One set for all draws: drills, codeio, humaneval or a file.py."),
+        typer.Option(
+            metavar="NAME", help="One set for all draws: bugs, codeio, drills, humaneval, or a file."
+        ),
     ] = None,
     agent: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Another seed: a folder with agent.py.")
