@@ -395,7 +395,7 @@ def bugs_of(folder, texts, module, name, calls, tests):
         try:
             text = bugs.program(texts, module, name, bug)
             got = [*map(loaded(text), calls)]
-            told = [n for n, (one, other) in enumerate(zip(got, right, strict=True)) if one != other]
+            told = [n for n, pair in enumerate(zip(got, right, strict=True)) if tells(*pair)]
             if len(told) < 2:
                 continue
             lines = texts[module].split("\n")
@@ -410,6 +410,11 @@ def bugs_of(folder, texts, module, name, calls, tests):
             digest = hashlib.sha256(text.encode()).hexdigest()[:16]
             found[line] = {**bug, "told": told, "tests": failed, "digest": digest}
     return [found[line] for line in sorted(found)]
+
+
+def tells(got, right):
+    """Whether a result is another one, as `!=` has it: 0 and 0.0 are the same."""
+    return got is None or len(got) > MOST_RESULT or json.loads(got) != json.loads(right)
 
 
 def functions_of(folder, package, texts):
