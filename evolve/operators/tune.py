@@ -157,6 +157,9 @@ def _suggest(
     hinted: Mapping[int, _Range],
     rng: np.random.Generator,
 ) -> list[float]:
+    import optuna  # late: most commands need none of it
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     reach = float(np.exp(rng.normal(-0.5, 1.0)))  # of the search, in units of the number itself
     space = {str(i): _range(literals[i].value, reach, hinted.get(i)) for i in chosen}
     reaches = [(i, space[str(i)].low, space[str(i)].high) for i in chosen]
@@ -169,32 +172,24 @@ def _suggest(
     taken = {point.numbers for point in best}
     others = (point for point in reversed(scored) if point.numbers not in taken)
     latest = list(islice(others, _SEEN - len(best)))[::-1]
-    known = best + latest
+    seed, known = int(rng.integers(2**31)), best + latest
     if len(known) < _STARTUP:  # what TPE does then, without what it takes to begin
-        found = {key: _uniform(within, rng) for key, within in space.items()}
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
     else:
-        found = _study(known, space, int(rng.integers(2**31))).ask(space).params
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP)
+        study = _study(known, space, sampler)
+    asked = study.ask(space)
     new = [literal.value for literal in literals]
     for i in chosen:
-        value = found[str(i)]
+        value = asked.params[str(i)]
         new[i] = value if isinstance(value, int) else float(f"{value:.4g}")
     return new
 
 
-def _uniform(within: Any, rng: np.random.Generator) -> float:
-    """A number anywhere in a distribution of Optuna's."""
-    if isinstance(within.low, int):  # by a float: the generator's own integers end at 64 bits
-        low, high = within.low, int(within.high)
-        return min(low + int(rng.random() * (high - low + 1)), high)
-    return float(rng.uniform(within.low, within.high))
-
-
-def _study(points: Sequence[_Point], space: Mapping[str, Any], seed: int) -> Any:
+def _study(points: Sequence[_Point], space: Mapping[str, Any], sampler: Any) -> Any:
     """A study that knows these points, without the checks of `create_trial`, which take longer than it."""
-    import optuna  # late: most commands need none of it
+    import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP)
     storage, trial, now = optuna.storages.InMemoryStorage(), _uncopied(), datetime.now()
     study = optuna.create_study(direction="maximize", sampler=sampler, storage=storage)
     place = storage.get_study_id_from_name(study.study_name)
