@@ -13,7 +13,8 @@ from evolve.models import NoReply, Price, Settings
 from evolve.models.chat import Chat
 from evolve.models.desk import Desk
 from evolve.models.litellm import LiteLLM
-from evolve.models.named import parse
+from evolve.models.named import desk, parse
+from evolve.models.purse import Limits
 from evolve.models.scripted import Scripted
 from evolve.types import BadInput
 
@@ -223,6 +224,19 @@ def test_litellm_is_imported_by_the_first_model_and_not_before():
     code = "import sys, evolve.operators, evolve.models.litellm; print('litellm' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
+
+
+def test_a_server_that_holds_replies_to_a_grammar_is_sent_it_and_no_other_is():
+    async def ask(name):
+        return await desk([name], Limits(), {}).model("openai/mine").complete("hello", form='root ::= "yes"')
+
+    with serving(lambda *_: Answer("yes")) as server:
+        for setting in ("", ",grammar=gbnf"):
+            exchange = asyncio.run(ask(f"openai/mine,base={server.url}{setting}"))
+    assert [sent.get("grammar") for sent in server.requests] == [None, 'root ::= "yes"']
+    assert len(exchange.parameters["grammar"]) == 12
+    with pytest.raises(BadInput, match="with a base=ADDRESS"):
+        parse("openai/mine,grammar=gbnf")
 
 
 def test_a_scripted_model_answers_in_turn_or_by_the_prompt():

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean
 
 from evolve.models.gguf import find
-from evolve.models.served import Load, Server
+from evolve.models.served import Address, Load, Server
 from evolve.types import CaseKey, Files, Job, Json
 from fitness.gate import draw
 from fitness.problem import Problem, load
@@ -33,9 +33,12 @@ RULES = {"evolve": [], "best of n": ["--baseline", "best-of-n"]}
 def evolved(problem: str, seed: int, rule: str, options: argparse.Namespace) -> dict[str, Json]:
     """One run of `evolve`, gone on with; what its trials ended with, and its best program."""
     to = options.keep / f"{problem}-{rule.replace(' ', '-')}-{seed}.git"
-    settings = f"threads={options.threads},reply_tokens={options.reply_tokens}"
     command = [sys.executable, "-m", "evolve", "run", problem, "--seed", str(seed), "--to", str(to), "--json"]
-    command += ["--model", f"gguf:{options.model},{settings}", "--operators", options.operators]
+    model = f"gguf:{options.model},threads={options.threads}"
+    if options.server:
+        model = f"openai/local,base={options.server},grammar=gbnf,context=4096,price=0/0,seconds=900"
+    model += f",reply_tokens={options.reply_tokens}"
+    command += ["--model", model, "--operators", options.operators]
     command += ["--trials", str(options.proposals), "--workers", "1", *RULES[rule]]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Json] = json.loads(done.stdout)
@@ -63,13 +66,13 @@ def peer(problem: str, seed: int, options: argparse.Namespace) -> dict[str, Json
     folder = options.keep / f"{problem}-OpenEvolve-{seed}"
     server = Server(Load(find(f"gguf:{options.model}"), 8192, 1, options.threads))
     try:
-        address = server.address().result()
+        address = Address(options.server, "none") if options.server else server.address().result()
         asked = {
             "problem": problem,
             "seed": seed,
             "n": options.proposals,
             "python": sys.executable,
-            "url": f"{address.url}/v1",
+            "url": address.url if options.server else f"{address.url}/v1",
             "key": address.key,
             "reply_tokens": options.reply_tokens,
             "folder": str(folder),
@@ -123,6 +126,7 @@ def main() -> None:
     parser.add_argument("--operators", default="rewrite,diff")
     parser.add_argument("--reply-tokens", type=int, default=1024)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--server", metavar="URL", help="of a llama.cpp (.../v1) with the file, for ours")
     parser.add_argument("--draws", type=int, default=200, help="fresh cases, for the best programs")
     parser.add_argument("--peer", metavar="PYTHON", help="of an environment that has openevolve")
     parser.add_argument("--keep", type=Path, default=Path("local_model_runs"), metavar="DIR")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -60,12 +61,18 @@ class Settings:
     api_base: str | None = None  # address of the server; None: the provider's own
     api_key: str | None = None  # None: from the environment, where LiteLLM looks for the provider's
     price: Price | None = None  # None: as LiteLLM knows
+    grammar: bool = False  # the server holds replies to a grammar (GBNF) that stands in the request
 
     def warmth(self, asked: float | None) -> dict[str, Json]:
         """The parameter of a request that asks for a temperature; empty where the provider takes none."""
         if self.temperature is None:
             return {}
         return {"temperature": self.temperature if asked is None else asked}
+
+
+def digest_of(form: str) -> str:
+    """What a record says of the grammar that a reply was held to."""
+    return hashlib.sha256(form.encode()).hexdigest()[:12]
 
 
 def does_not_fit(tokens: str, settings: Settings, context_tokens: int) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import os
 import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from evolve.models import Amount, NoReply, Price, Settings, does_not_fit
+from evolve.models import Amount, NoReply, Price, Settings, digest_of, does_not_fit
 from evolve.models.chat import post, said
 from evolve.models.remote import Trouble
 from evolve.models.served import Server
@@ -85,7 +84,7 @@ class Gguf:
         asked = {key: value for key, value in parameters.items() if value is not None}
         if form is not None:
             asked["grammar"] = form
-            parameters["grammar"] = hashlib.sha256(form.encode()).hexdigest()[:12]
+            parameters["grammar"] = digest_of(form)
 
         def none(why: str, for_good: bool = False) -> NoReply:
             return NoReply(

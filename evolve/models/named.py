@@ -63,6 +63,8 @@ def parse(text: str) -> Named:
     if settings.context_tokens is not None and settings.reply_tokens >= settings.context_tokens:
         expected = f"more than the {settings.reply_tokens} tokens of a reply (reply_tokens)"
         raise BadInput(f"--model {name}: context", expected, f"{settings.context_tokens}")
+    if settings.grammar and not (settings.api_base and name.strip().startswith(chat.PREFIX)):
+        raise BadInput(f"--model {name}: grammar", "openai/NAME with a base=ADDRESS", "no such server")
     limits = Limits(*(found.get(key) for key in ("usd", "tokens", "calls")))
     at_once = found.get("at_once", 1 if local else None)
     return Named(name.strip(), settings, limits, at_once, found.get("threads", gguf.THREADS))
@@ -167,6 +169,12 @@ def _address(value: str) -> str:
     return value
 
 
+def _grammar(value: str) -> bool:
+    if value != "gbnf":
+        raise ValueError(value)
+    return True
+
+
 _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {  # what is expected, and what reads it
     "price": ("dollars for a million tokens of prompts and of replies, as 0.25/2", _price),
     "usd": ("dollars above 0", _number),
@@ -180,6 +188,7 @@ _KEYS: dict[str, tuple[str, Callable[[str], Any]]] = {  # what is expected, and 
     "seconds": ("seconds above 0", _number),
     "tries": ("a whole number above 0", _whole),
     "base": ("an address that begins with http:// or https://", _address),
+    "grammar": ("gbnf", _grammar),
 }
 _SETTINGS = {  # key -> field of Settings
     "price": "price",
@@ -189,6 +198,7 @@ _SETTINGS = {  # key -> field of Settings
     "seconds": "seconds",
     "tries": "tries",
     "base": "api_base",
+    "grammar": "grammar",
 }
 _LOCAL = {"threads"}  # keys that only models on this machine have
-_REMOTE = {"price", "base", "tries"}  # and those that they have not
+_REMOTE = {"price", "base", "tries", "grammar"}  # and those that they have not

@@ -8,7 +8,7 @@ import zlib
 from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
-from evolve.models import Amount, NoReply, Price, Settings, does_not_fit
+from evolve.models import Amount, NoReply, Price, Settings, digest_of, does_not_fit
 from evolve.types import Exchange, Json
 
 _BILLED = 2  # requests of one prompt, at the most
@@ -88,6 +88,10 @@ class Remote(ABC):
         parameters = {"max_tokens": settings.reply_tokens, **settings.warmth(temperature)}
         if seed is not None:
             parameters["seed"] = seed
+        held = {}
+        if form is not None and settings.grammar:
+            held["grammar"] = form
+            parameters["grammar"] = digest_of(form)
         pause, billed, away, began = settings.pause, 0, 0, time.monotonic()
 
         def none(why: str, for_good: bool = False) -> NoReply:
@@ -104,7 +108,7 @@ class Remote(ABC):
         for number in range(1, settings.tries + 1):
             started = time.monotonic()
             try:
-                said = await self._send(prompt, dict(parameters))
+                said = await self._send(prompt, parameters | held)
             except Trouble as trouble:
                 billed += trouble.billed
                 away += trouble.kind == "away"
