@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from exploring import Watched, chromium, explorer, pictures, watched
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 from ui_runs import IDEA, SCRIPT, finished, hostile
 
 from fitness.doubles import number_problem
@@ -193,6 +193,20 @@ def test_the_map_shows_cases_and_measures(seen: Watched) -> None:
     assert page.locator(".heat g").count() > 5 and page.locator(".heat g").first.locator("rect").count() == 8
     page.wait_for_selector(".plane")
     assert page.locator(".plane .ahead").count() >= 1
+
+
+def test_the_map_of_a_run_that_is_ahead_of_the_page_shows_what_the_page_knows(seen: Watched) -> None:
+    def ahead(route: Route) -> None:
+        body = (answer := route.fetch()).json()
+        for measure in body["measures"]:
+            measure["rows"].append(10**6)
+            measure["values"].append(1.0)
+        route.fulfill(response=answer, json=body)
+
+    seen.page.route("**/plane", ahead)
+    seen.go("map")
+    seen.loaded()
+    expect(seen.page.locator(".plane")).to_be_visible()
 
 
 def test_runs_are_compared_as_seeds_of_one_setting(seen: Watched) -> None:

@@ -266,7 +266,8 @@
       const ys = chosen.values.slice().sort((a, b) => a - b), cut = (q) => ys[Math.max(0, Math.min(ys.length - 1, Math.floor(q * (ys.length - 1))))];
       const layout = E.layoutByScore(run), high = cut(0.98), low = ys[0], front = new Set(chosen.front);
       const step = Math.max(1, Math.ceil(chosen.rows.length / 4000));
-      return chosen.rows.map((row, n) => ({ row, value: chosen.values[n], x: 1 - (layout.y[row] - 0.03) / 0.9, y: high > low ? Math.min(1, (chosen.values[n] - low) / (high - low)) : 0.5, front: front.has(row), keep: n % step === 0 || front.has(row) || run.line.has(row) })).filter((p) => p.keep);
+      // of a run at work the measures may know variants that this page has not heard of yet
+      return chosen.rows.map((row, n) => ({ row, value: chosen.values[n], x: 1 - (layout.y[row] - 0.03) / 0.9, y: high > low ? Math.min(1, (chosen.values[n] - low) / (high - low)) : 0.5, front: front.has(row), keep: layout.y[row] !== undefined && (n % step === 0 || front.has(row) || run.line.has(row)) })).filter((p) => p.keep);
     }, [run, run.version, chosen]);
     const W = 760, H = 340, L = 60, X = (p) => L + p.x * (W - L - 16), Y = (p) => 12 + (1 - p.y) * (H - 50), layout = E.layoutByScore(run);
     const values = chosen.values.length ? chosen.values : [0], low = values.reduce((a, b) => Math.min(a, b)), top = values.slice().sort((a, b) => a - b)[Math.floor(0.98 * (values.length - 1))];
