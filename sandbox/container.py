@@ -43,9 +43,7 @@ _SERVER_BYTES = 192 << 20  # the server itself, /tmp and /dev/shm, beside what a
 _TMP_BYTES, _TMP_FILES, _SHM_BYTES = 64 << 20, 4096, 1 << 20
 _PIDS = 128
 _API_SECONDS = 30
-_CREDENTIALS = struct.Struct(
-    "3i"
-)  # of a socket's other end: process, user, group; 0 is a process not seen here
+_CREDENTIALS = struct.Struct("3i")  # of a socket's other end: process (0: not seen here), user, group
 _MAPPED_UIDS = (50_000, 4096)  # user namespaces usually have 65,536 users
 
 # Python's `-c`: an importer for the fork server's modules, then its main function.

@@ -122,10 +122,7 @@ def program(texts, module, name, bug=None):
 
     Raises LookupError where it needs a name of the package in a way that this does not follow.
     """
-    taken, wanted = (
-        {},
-        [(module, name)],
-    )
+    taken, wanted = {}, [(module, name)]
     while wanted:
         here, need = wanted.pop()
         for node in statements(texts[here]).get(need, ()):
