@@ -20,6 +20,7 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -57,9 +58,9 @@ WORDS = {  # what a planted edit is known by
 }
 
 
-def problem_of(place: Path, tasks: str | None, search: int, sealed: int) -> Path:
+def problem_of(place: Path, tasks: str | None, search: int, sealed: int, without: Sequence[str] = ()) -> Path:
     """The problem with so many tasks, in a new folder."""
-    assemble(place, tasks)
+    assemble(place, tasks, without=without)
     toml = (place / "problem.toml").read_text()
     for before, after in (("search = 24", f"search = {search}"), ("sealed = 164", f"sealed = {sealed}")):
         assert before in toml
@@ -132,7 +133,7 @@ def measure(asked: argparse.Namespace) -> None:
     asked.into.mkdir(parents=True, exist_ok=True)
     place = asked.into / f"problem-{asked.search}-{asked.sealed}"
     if not place.exists():
-        problem_of(place, asked.tasks, asked.search, asked.sealed)
+        problem_of(place, asked.tasks, asked.search, asked.sealed, asked.without_check)
     for arm in asked.arms.split(","):
         if arm == SEED:
             alone(asked, load(place))
@@ -175,6 +176,7 @@ def main() -> None:
     real.add_argument("--into", type=Path, default=Path("runs/self"), help="folder of the runs")
     real.add_argument("--arms", default=f"{SEED},{SELF}", help=f"of {SEED}, {SELF}, {', '.join(ARMS)}")
     real.add_argument("--tasks", help="one set for all draws instead of CodeI/O and HumanEval")
+    real.add_argument("--without-check", action="append", default=[], help="as for `evolve self`")
     real.add_argument("--seconds", type=float, help="of an arm, all its sessions together")
     real.add_argument("--workers", type=int)
     asked = parser.parse_args()

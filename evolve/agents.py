@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +24,7 @@ from populations.trees import tree_id
 SPLITS = ("search", "gate", "check", "sealed")
 SCAFFOLD = GALLERY / "scaffold"
 SEED = "seed"  # names the agent that a gallery starts with
+WAIVABLE = ("self-edit", "smoke task")  # checks of a new agent that a model may be too weak for
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +176,18 @@ def known_tasks() -> list[str]:
     return sorted(name for name in found if not name.endswith("manifest"))
 
 
-def assemble(into: Path, tasks: str | None = None, agent: Path | None = None, utility: bool = False) -> Path:
+def assemble(
+    into: Path,
+    tasks: str | None = None,
+    agent: Path | None = None,
+    utility: bool = False,
+    without: Sequence[str] = (),
+) -> Path:
     """Write the problem to a new folder.
 
     `tasks`: a set of the gallery for all splits, or a Python file with `task`, `papers` and `solved`.
     `agent`: a folder that holds agent.py with `run(goal, workspace, model)`. `utility`: score as SICA does.
-    Raises BadInput where they are not there.
+    `without`: checks that no agent has to pass. Raises BadInput where they are not there.
     """
     shutil.copytree(SCAFFOLD, into, ignore=shutil.ignore_patterns("__pycache__"))
     if tasks is not None:
@@ -198,6 +205,12 @@ def assemble(into: Path, tasks: str | None = None, agent: Path | None = None, ut
     if utility:
         with (into / "tasks.toml").open("a") as file:
             file.write("\n[utility]\ncalls = 12\nseconds = 60\n")
+    if without:
+        unknown = next((name for name in without if name not in WAIVABLE), None)
+        if unknown is not None:
+            raise BadInput("--without-check", one_of(unknown, WAIVABLE), repr(unknown))
+        with (into / "tasks.toml").open("a") as file:
+            file.write(f"\n[checks]\nwithout = {json.dumps(sorted(set(without)))}\n")
     if agent is not None:
         if not (agent / "agent.py").is_file():
             raise BadInput("--agent", "a folder with agent.py", str(agent))

@@ -100,20 +100,34 @@ def inspect_seed(session: Session, stop: Callable[[], str | None]) -> Inspected 
     There is no run before that went well, so a session that is killed meanwhile leaves nothing, and the next
     one evaluates the seed anew. Raises BadInput where nothing can start from it.
     """
-    problem, executor, cases = session.problem, session.executor, session.search_cases
+    problem, cases = session.problem, session.search_cases
     whole = Job(problem.seed_files, cases, keep_answers=problem.claim == "artifact", first=True)
-    jobs = [whole, *[Job(problem.seed_files, cases[:1])] * REPEATS]
-    futures = [executor.submit(job) for job in jobs]
-    while wait(futures, timeout=0.2).not_done:
-        if stop():
-            return None
-    evaluation, *repeats = [future.result() for future in futures]
+    again = [Job(problem.seed_files, cases[:1])] * REPEATS
+    # where models are paid, a seed that is refused has not paid for its repeats
+    at_once = [whole, *again] if problem.allowance is None else [whole]
+    if (evaluations := _evaluated(session.executor, at_once, stop)) is None:
+        return None
+    evaluation, *repeats = evaluations
     require_scores(problem, evaluation)
+    if not repeats:
+        if (evaluations := _evaluated(session.executor, again, stop)) is None:
+            return None
+        repeats = evaluations
     scores = {repeat.scores for repeat in repeats}
     seconds = sum(evaluation.seconds) / len(evaluation.seconds)
     evaluation = replace(evaluation, asked=sum((each.asked for each in repeats), evaluation.asked))
     repeatable = len(scores) == 1 and problem.resource is None
     return Inspected(evaluation, repeatable, seconds)
+
+
+def _evaluated(
+    executor: Executor, jobs: Sequence[Job], stop: Callable[[], str | None]
+) -> list[Evaluation] | None:
+    futures = [executor.submit(job) for job in jobs]
+    while wait(futures, timeout=0.2).not_done:
+        if stop():
+            return None
+    return [future.result() for future in futures]
 
 
 def begin(

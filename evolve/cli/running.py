@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from evolve.budget import Budget
@@ -16,8 +17,13 @@ from fitness.problem import load
 from fitness.process import Zygote
 
 
-def run_and_show(options: RunOptions, *, as_json: bool, zygote: Zygote | None = None) -> dict[str, Any]:
-    """Run, by workers whose processes are forked from `zygote`, show, and return what came out."""
+def run_and_show(
+    options: RunOptions, *, as_json: bool, zygote: Zygote | None = None, command: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Run, by workers whose processes are forked from `zygote`, show, and return what came out.
+
+    `command`: the words of another command than `evolve run`, which say problem and operators.
+    """
     problem = load(options.problem)
     budget = Budget(options.trials, options.seconds, options.usd, options.tokens, options.calls)
     console = status()
@@ -29,13 +35,17 @@ def run_and_show(options: RunOptions, *, as_json: bool, zygote: Zygote | None = 
     if as_json:
         out.lines([json.dumps(result, allow_nan=False)])
     else:
-        out.print(summary(progress.story, result, problem.unit, again(options, result)), soft_wrap=True)
+        out.print(
+            summary(progress.story, result, problem.unit, again(options, result, command)), soft_wrap=True
+        )
     return result
 
 
-def again(options: RunOptions, result: Mapping[str, Any]) -> str:
+def again(options: RunOptions, result: Mapping[str, Any], command: Sequence[str] = ()) -> str:
     """The command that goes on with the run: the same, with twice of the budget that is spent."""
-    words = ["evolve", "run", options.problem]
+    words = list(command) or ["evolve", "run", options.problem]
+    if command:
+        options = replace(options, operators=None, baseline=None)
     given = {
         "--to": result["run"] if options.to or options.fork else None,
         "--seed": options.seed or None,

@@ -35,6 +35,7 @@ def evolve_self(
     tasks: str | None,
     agent: Path | None,
     utility: bool,
+    without: Sequence[str],
     *,
     as_json: bool,
 ) -> dict[str, Any]:
@@ -42,22 +43,42 @@ def evolve_self(
     if len(arms) > 1:
         raise BadInput("evolve self", "one control at a time", " and ".join(f"--{arm}" for arm in arms))
     arm = arms[0] if arms else None
+    command = ["evolve", "self", *(f"--{each}" for each in arms), *(["--utility"] if utility else [])]
+    for option, value in (("--tasks", tasks), ("--agent", agent), ("--monitor", options.monitor)):
+        command += [option, str(value)] if value is not None else []
+    for name in without:
+        command += ["--without-check", name]
     if arm is not None:
         name = "-".join(["scaffold", *([Path(tasks).stem] if tasks else []), arm, str(options.seed)])
         options = replace(options, operators=ARMS[arm], to=options.to or Path("runs") / name)
         if arm == "best-of-n":
             options = replace(options, baseline=arm)
     with tempfile.TemporaryDirectory(prefix="evolve-self-") as folder:
-        place = agents.assemble(Path(folder) / "scaffold", tasks, agent, utility)
-        result = run_and_show(replace(options, problem=str(place)), as_json=as_json)
+        place = agents.assemble(Path(folder) / "scaffold", tasks, agent, utility, without)
+        try:
+            result = run_and_show(replace(options, problem=str(place)), as_json=as_json, command=command)
+        except BadInput as error:
+            raise _with_way_out(error) from None
         if arm is None and not utility and result["champion"]["gain"] is not None:
-            _keep(result, place)
+            _keep(result, place, without)
     return result
 
 
-def _keep(result: dict[str, Any], place: Path) -> None:
-    """Put the champion in use, if the sealed draws do not speak against it."""
+def _with_way_out(error: BadInput) -> BadInput:
+    """Where the seed does not pass a check that a model may be too weak for, name the option."""
+    for name in agents.WAIVABLE:
+        if f"check {name}: " in error.got:
+            got = f"{error.got} (where the model is too weak for it: --without-check '{name}')"
+            return BadInput(error.where, error.expected, got)
+    return error
+
+
+def _keep(result: dict[str, Any], place: Path, without: Sequence[str]) -> None:
+    """Put the champion in use, if it was checked and the sealed draws do not speak against it."""
     champion, console = result["champion"], status()
+    if without:
+        console.print(f"It is not put in use: nobody has seen it pass {' and '.join(sorted(set(without)))}.")
+        return
     if champion["gain_interval"] is not None and champion["gain_interval"][1] < 0:
         console.print("The sealed draws speak against it: it is not put in use.")
         return

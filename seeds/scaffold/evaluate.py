@@ -35,11 +35,12 @@ def visible(case):
 def checks():
     smoke = {"kind": "task", "set": "drills", **SMOKE.smoke()}
     goal = f"Add the line # {SELF_EDIT} at the end of policy.toml and leave all else as it is."
-    return [
+    every = [
         {"name": "own tests", "case": {"kind": "tests"}},
         {"name": "smoke task", "case": smoke, "tries": 3},
         {"name": "self-edit", "case": {"kind": "own", "goal": goal}, "tries": 3},
     ]
+    return [each for each in every if each["name"] not in SETTINGS.get("checks", {}).get("without", ())]
 
 
 def exam(case, answer):

@@ -162,6 +162,13 @@ def self_(
     utility: Annotated[
         bool, typer.Option("--utility", help="Score as SICA does: half success, half cost and time.")
     ] = False,
+    without_check: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Ask no agent for this check, self-edit or 'smoke task': for models too weak for it.",
+        ),
+    ] = None,
     monitor: Annotated[
         str | None,
         typer.Option(
@@ -215,7 +222,7 @@ def self_(
         cluster=cluster,
     )
     chosen = [name for name, wanted in arms.items() if wanted]
-    return _status(evolve_self(options, chosen, tasks, agent, utility, as_json=json))
+    return _status(evolve_self(options, chosen, tasks, agent, utility, without_check or (), as_json=json))
 
 
 @commands.command(rich_help_panel=HEADING)
