@@ -46,7 +46,7 @@ def _open(setup: Json, broker: Broker, turns: Turns) -> ProblemFitness:
     problem = wire.unpack_problem(setup["problem"])
     if setup["core"] is not None:
         os.sched_setaffinity(0, {setup["core"]})  # a process sandbox inherits it
-    needs = replace(_needs(problem, setup["core"], setup["broker"]), turns=turns)
+    needs = replace(_needs(problem, setup["core"], setup["broker"]), settled=setup["settled"], turns=turns)
     sandbox = open_sandbox(Walls(**setup["walls"]), needs)
     try:
         return ProblemFitness(problem, sandbox, broker if setup["broker"] else None)

@@ -48,11 +48,13 @@ class Worker:
         zygote: Zygote | None = None,
         broker: Broker | None = None,
         asks: bool = False,
+        settled: bool = False,
     ) -> None:
         self._broker = broker  # whom programs reach models by; None: they cannot
         self._asks = asks or broker is not None  # they may ask; who takes the `steps` of a job answers
         self._problem = problem if isinstance(problem, Problem) else load(problem)
         self._walls, self._slack = walls, slack_seconds
+        self._settled = settled  # its sandbox is made ready for many jobs before the first
         self._core = core  # that evaluator and programs stay on; None: any
         self._zygote = zygote  # of all workers' evaluators; None: one for each start
         self._closed = False
@@ -161,6 +163,7 @@ class Worker:
             "walls": asdict(self._walls),
             "core": self._core,
             "broker": self._asks,
+            "settled": self._settled,
         }
         with contextlib.suppress(OSError):  # it died at once: waiting for its answer tells why
             wire.send(process.channel, setup)

@@ -59,6 +59,7 @@ def start(setup: Setup) -> Server:
             processes=processes,
             native=setup.native,
             execute=("/",) if processes else (),
+            settled=setup.settled,
         )
         mapping = ["--info-fd", str(info_write), "--userns-block-fd", str(block_read)] if root else []
         return [bwrap, *mapping, *arguments, "--", *python(settings, executable)]

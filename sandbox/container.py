@@ -209,6 +209,7 @@ def _create(api: Any, setup: Setup, folder: Path | None) -> str:
         processes=processes,
         native=setup.native,
         execute=("/",) if processes else (),
+        settled=setup.settled,
     )
     flags = f"nosuid,nodev,mode=1777,size={_TMP_BYTES},nr_inodes={_TMP_FILES}"
     folders = {_JOBS: f"noexec,{flags}"}

@@ -42,7 +42,10 @@ _FILE_BYTES = 16 << 20  # one file, stderr included
 _DISK_BYTES, _DISK_FILES = 64 << 20, 4096  # a job's directory, where it is a mount of its own
 _SHARED_MEMORY, _SHARED_BYTES, _SHARED_FILES = "/dev/shm", 1 << 20, 256
 _DESCRIPTORS, _THREADS = 64, 64
-_FEW = 8  # jobs that it may run before it is made ready for many, which takes longer than most
+_QUICK_SECONDS = (
+    0.1  # a job that takes longer is not made much cheaper by a server that is made ready for many
+)
+_FEW = 8  # quick jobs that it may run before, as that takes longer than some
 CHANNEL = 3  # descriptor of the control socket here, of the job's channel in the child
 
 
@@ -78,6 +81,7 @@ class Settings(NamedTuple):
     execute: tuple[str, ...] = ()  # what Landlock lets them run
     build_write: tuple[str, ...] = ()  # what is writable to builds alone
     files: bool = False  # jobs may write files in their own directory, where Landlock would forbid it
+    settled: bool = False  # made ready for many jobs before the first
 
 
 def main(text: str) -> None:
@@ -136,7 +140,8 @@ class Server:
         kinds = ("shm", "sem", "msg") if settings.shared else ()
         self._ipc = [os.open(f"/proc/sysvipc/{kind}", os.O_RDONLY) for kind in kinds]
         self._home = os.path.join(settings.jobs, "job")
-        self._number = 0  # of jobs so far
+        self._number = 0
+        self._quick = 0  # jobs so far
         os.environ.update(HOME=self._home, TMPDIR=self._home, PATH="/usr/bin:/bin", LANG="C.UTF-8")
         sys.argv = ["program"]
         faulthandler.enable(2)
@@ -147,6 +152,9 @@ class Server:
         _limit(resource.RLIMIT_FSIZE, _FILE_BYTES)
         _limit(resource.RLIMIT_NOFILE, _DESCRIPTORS)
         _limit(resource.RLIMIT_CORE, 0)
+        if settings.settled:
+            heap.settle()
+            self._quick = _FEW
         self._baseline = kernel.address_space_bytes()
 
     def serve(self) -> None:
@@ -165,9 +173,12 @@ class Server:
             if not message:
                 return
             if len(descriptors) == 2:
+                began = time.monotonic()
                 report = self._run(START.unpack(message)[0], *descriptors)
-                if self._number == _FEW:
-                    heap.settle()  # before the report: it must not take of the next job's time
+                if time.monotonic() - began < _QUICK_SECONDS:
+                    self._quick += 1
+                    if self._quick == _FEW:
+                        heap.settle()  # before the report: it must not take of the next job's time
                 self._control.send(report)
             # else an `end` that crossed the report of a child that had died by itself
 

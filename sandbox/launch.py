@@ -44,6 +44,7 @@ class Setup:
     native: bool = False  # programs are files to execute, built inside perhaps
     files: bool = False  # programs write files in their own directory, at every level
     commands: tuple[str, ...] = ()  # of the system, that a native program is built or run with
+    settled: bool = False  # the server is made ready for many jobs before the first: who waits for none
     turns: Turns | None = None  # to begin jobs in; None: nobody else is there
 
 
@@ -279,6 +280,7 @@ def start_bare(setup: Setup, walls: bool) -> Server:
             execute=tools,
             build_write=(jobs,) if setup.native else (),
             files=setup.files,
+            settled=setup.settled,
         )
         return python(settings, str(visible.EXECUTABLE))
 

@@ -93,7 +93,12 @@ class Station:
     def _worker(self, seat: int) -> Worker:
         if seat not in self._workers:
             self._workers[seat] = Worker(
-                self._problem, self._walls, core=self._cores[seat], zygote=self._zygote, asks=self._asks
+                self._problem,
+                self._walls,
+                core=self._cores[seat],
+                zygote=self._zygote,
+                asks=self._asks,
+                settled=True,  # the start of a cluster takes seconds anyway
             )
         return self._workers[seat]
 
