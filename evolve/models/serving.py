@@ -25,6 +25,8 @@ def main() -> None:
     params.api_keys = [key]
     params.n_ctx, params.n_parallel = context_tokens * at_once, at_once
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+    # edits repeat their prompts: what followed the last twelve tokens there is guessed, and read as one batch
+    params.speculative.types = [xllamacpp.common_speculative_type.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE]
     params.verbosity = 1  # errors
     params.warmup = params.ui = False
     server = xllamacpp.Server(params)
