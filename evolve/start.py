@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
@@ -95,39 +95,24 @@ class Inspected:
 
 
 def inspect_seed(session: Session, stop: Callable[[], str | None]) -> Inspected | None:
-    """Evaluate the seed, and one case of it three times; None: somebody wants to stop.
+    """Evaluate the seed, and one case of it three times if that may show something; None: stop.
 
     There is no run before that went well, so a session that is killed meanwhile leaves nothing, and the next
     one evaluates the seed anew. Raises BadInput where nothing can start from it.
     """
-    problem, cases = session.problem, session.search_cases
+    problem, executor, cases = session.problem, session.executor, session.search_cases
     whole = Job(problem.seed_files, cases, keep_answers=problem.claim == "artifact", first=True)
-    again = [Job(problem.seed_files, cases[:1])] * REPEATS
-    # where models are paid, a seed that is refused has not paid for its repeats
-    at_once = [whole, *again] if problem.allowance is None else [whole]
-    if (evaluations := _evaluated(session.executor, at_once, stop)) is None:
-        return None
-    evaluation, *repeats = evaluations
-    require_scores(problem, evaluation)
-    if not repeats:
-        if (evaluations := _evaluated(session.executor, again, stop)) is None:
-            return None
-        repeats = evaluations
-    scores = {repeat.scores for repeat in repeats}
-    seconds = sum(evaluation.seconds) / len(evaluation.seconds)
-    evaluation = replace(evaluation, asked=sum((each.asked for each in repeats), evaluation.asked))
-    repeatable = len(scores) == 1 and problem.resource is None
-    return Inspected(evaluation, repeatable, seconds)
-
-
-def _evaluated(
-    executor: Executor, jobs: Sequence[Job], stop: Callable[[], str | None]
-) -> list[Evaluation] | None:
+    # times vary, and so does what a model says: that tasks fail alike, as most do, would show nothing
+    may_repeat = problem.resource is None and problem.allowance is None
+    jobs = [whole, *[Job(problem.seed_files, cases[:1])] * (REPEATS if may_repeat else 0)]
     futures = [executor.submit(job) for job in jobs]
     while wait(futures, timeout=0.2).not_done:
         if stop():
             return None
-    return [future.result() for future in futures]
+    evaluation, *repeats = [future.result() for future in futures]
+    require_scores(problem, evaluation)
+    repeatable = may_repeat and len({repeat.scores for repeat in repeats}) == 1
+    return Inspected(evaluation, repeatable, sum(evaluation.seconds) / len(evaluation.seconds))
 
 
 def begin(
