@@ -1,5 +1,7 @@
 """The numbers of a program as parameters: what is a literal, what is learned, what replay rebuilds."""
 
+import tomllib
+
 import numpy as np
 import pytest
 from costs import least_seconds
@@ -70,6 +72,17 @@ def test_what_it_learned_changes_what_it_suggests():
         proposed(fresh, [best], seed).files != proposed(taught, [best], seed).files for seed in range(20)
     ]
     assert sum(differing) > 5
+
+
+def test_numbers_of_a_policy_stay_toml_when_they_become_negative():
+    files = {**files_of(PLAIN), "policy.toml": b"tool_calls = 2\nshares = [0.5, 1.5]  # of 3\n"}
+    operator, found = create("tune", files), []
+    for seed in range(60):
+        made = proposed(operator, [parent(files, 0.0)], seed)
+        if made.files is not None:
+            policy = tomllib.loads(made.files["policy.toml"].decode())
+            found += [policy["tool_calls"], *policy["shares"]]
+    assert min(found) < 0 < max(found)
 
 
 def test_integers_stay_integers_and_indices_stay():

@@ -210,11 +210,13 @@ def quantities(text: Text) -> list[Literal]:
     for token in text.numbers:
         value = _value(token.text)
         if value is not None and (isinstance(value, float) or value > 1):
-            found.append(Literal(token.start, token.end, _NEEDS, value))
+            alone = text.source[: token.start].rstrip(" \t")[-1:] in _BEFORE_VALUE
+            found.append(Literal(token.start, token.end, 0 if alone else _NEEDS, value))
     return found
 
 
-_NEEDS = 12  # an atom: -3 becomes (-3), as something may stand before it
+_NEEDS = 12  # an atom: -3 becomes (-3), as an operator may stand before it
+_BEFORE_VALUE = frozenset(["", "\n", "=", ":", ",", "(", "[", "{"])  # none does there; TOML takes no (-3)
 
 
 def _value(text: str) -> int | float | None:
