@@ -135,7 +135,8 @@ def evaluations(
     """
     everything = list(recorded(events))
     chosen = random.Random(ledger.head).sample(everything, min(count, len(everything)))
-    repeatable = bool(events[0].measured["repeatable"])
+    # what a model said then it says again here
+    repeatable = bool(events[0].measured["repeatable"]) or problem.allowance is not None
     name = f"{len(chosen)} of {len(everything):,} evaluations, run again, give the recorded scores"
     result, differences = Again(name, []), []
     teller = None if problem.allowance is None else Retold(problem.allowance)
