@@ -102,16 +102,14 @@ def inspect_seed(session: Session, stop: Callable[[], str | None]) -> Inspected 
     """
     problem, executor, cases = session.problem, session.executor, session.search_cases
     whole = Job(problem.seed_files, cases, keep_answers=problem.claim == "artifact", first=True)
-    # times vary, and so does what a model says: that tasks fail alike, as most do, would show nothing
-    may_repeat = problem.resource is None and problem.allowance is None
-    jobs = [whole, *[Job(problem.seed_files, cases[:1])] * (REPEATS if may_repeat else 0)]
+    jobs = [whole, *[Job(problem.seed_files, cases[:1])] * (REPEATS if problem.may_repeat else 0)]
     futures = [executor.submit(job) for job in jobs]
     while wait(futures, timeout=0.2).not_done:
         if stop():
             return None
     evaluation, *repeats = [future.result() for future in futures]
     require_scores(problem, evaluation)
-    repeatable = may_repeat and len({repeat.scores for repeat in repeats}) == 1
+    repeatable = problem.may_repeat and len({repeat.scores for repeat in repeats}) == 1
     return Inspected(evaluation, repeatable, sum(evaluation.seconds) / len(evaluation.seconds))
 
 

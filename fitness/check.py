@@ -124,7 +124,7 @@ def check(
         level=level,
         seed_score=whole.mean,
         seed_range=(min(whole.scores), max(whole.scores)),
-        repeatable=all(len(set(scores)) == 1 for scores in repeats),
+        repeatable=problem.may_repeat and all(len(set(scores)) == 1 for scores in repeats),
         noise=noise,
         spread=spread,
         skew=_skew(scores),

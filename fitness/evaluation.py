@@ -286,7 +286,9 @@ class _Nobody:
     """Hears programs where there is no model."""
 
     def ask(self, position: int, request: Json) -> Json:
-        raise BadInput("--model", "at least one, as programs of this problem ask models", "none")
+        raise BadInput(
+            "--model", "at least one, as programs of this problem ask models", "none (evolve run takes it)"
+        )
 
     def close(self) -> tuple[Exchange, ...]:
         return ()

@@ -81,6 +81,14 @@ class Problem:
         return 1 if self.direction == "maximise" else -1
 
     @property
+    def may_repeat(self) -> bool:
+        """Whether equal scores of a few runs show that a program scores the same on a case whenever it runs.
+
+        Times vary, and so does what a model says: that tasks fail alike, as most do, would show nothing.
+        """
+        return self.resource is None and self.allowance is None
+
+    @property
     def harness(self) -> bytes | None:
         """Source of harness.py, if the problem has one."""
         return self.documents.get("harness.py")

@@ -44,7 +44,7 @@ class Setup:
     native: bool = False  # programs are files to execute, built inside perhaps
     files: bool = False  # programs write files in their own directory, at every level
     commands: tuple[str, ...] = ()  # of the system, that a native program is built or run with
-    settled: bool = False  # the server is made ready for many jobs before the first: who waits for none
+    settled: bool = False  # the server is ready for many jobs before the first; its start takes longer
     turns: Turns | None = None  # to begin jobs in; None: nobody else is there
 
 

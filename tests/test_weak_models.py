@@ -62,6 +62,7 @@ def test_it_goes_on_without_them_where_something_is_scored(weak: Weak, tmp_path:
     assert result["seed_score"] == 0 and result["trials"] == 1
     with GitLedger.read(tmp_path / "r.git") as ledger:
         written = ledger.file(0, "problem/tasks.toml").decode()
+        assert not ledger.event(0).measured["repeatable"], "all tasks fail alike, which shows nothing"
     assert 'without = ["self-edit", "smoke task"]' in written
     assert not any("checked-7f3a" in each or "Drill smoke" in each for each in weak.asked)
 
@@ -85,3 +86,10 @@ def test_who_was_not_checked_is_not_put_in_use_and_its_run_goes_on(tmp_path: Pat
     assert done.returncode == 0, done.stderr
     with GitLedger.read(tmp_path / "r.git") as ledger:
         assert sum(event.kind == "trial" for event in ledger.events()) == 1 + 12
+
+
+@pytest.mark.parametrize("command", ["check", "calibrate"])
+def test_what_takes_no_model_says_who_does(tmp_path: Path, command: str) -> None:
+    done = evolve(tmp_path, command, "scaffold")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "ask models" in done.stderr and "evolve run takes it" in done.stderr

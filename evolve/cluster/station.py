@@ -98,7 +98,7 @@ class Station:
                 core=self._cores[seat],
                 zygote=self._zygote,
                 asks=self._asks,
-                settled=True,  # the start of a cluster takes seconds anyway
+                settled=True,  # decision 021
             )
         return self._workers[seat]
 
